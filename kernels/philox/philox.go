@@ -73,9 +73,9 @@ func (k Key) Index(i uint64) [4]uint32 {
 	return k.At(Counter{uint32(i), uint32(i >> 32)})
 }
 
-// Uniform maps a word to the open interval (0, 1): the 24 highest bits, half
+// Uniform maps a word to the open interval (0, 1): the 23 highest bits, half
 // a step off zero, exact in float32.
-func Uniform(u uint32) float32 { return (float32(u>>8) + 0.5) * (1.0 / (1 << 24)) }
+func Uniform(u uint32) float32 { return (float32(u>>9) + 0.5) * (1.0 / (1 << 23)) }
 
 // Below maps a word to [0, n) by multiplication; the bias is below n/2^32.
 func Below(u uint32, n int) int { return int(uint64(u) * uint64(n) >> 32) }
