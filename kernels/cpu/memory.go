@@ -1,0 +1,76 @@
+package cpu
+
+import (
+	"fmt"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/espalier-ml/espalier/kernels"
+)
+
+// Buffer is anonymous memory outside the Go heap, 64-byte aligned, zeroed.
+type Buffer struct{ b []byte }
+
+// Alloc maps fresh memory.
+func (d *Device) Alloc(n int) (kernels.Buffer, error) {
+	if n < 0 {
+		return nil, fmt.Errorf("cpu: allocate %d bytes", n)
+	}
+	b, err := unix.Mmap(-1, 0, max(n, 1), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		return nil, fmt.Errorf("cpu: allocate %d bytes: %w", n, err)
+	}
+	return &Buffer{b: b[:n:n]}, nil
+}
+
+// Wrap makes memory that somebody else owns, such as a shared mapping, usable
+// as operands. It must be 64-byte aligned; Close leaves it alone.
+func Wrap(b []byte) kernels.Buffer { return wrapped(b) }
+
+type wrapped []byte
+
+func (w wrapped) Bytes() int   { return len(w) }
+func (w wrapped) Host() []byte { return w }
+func (w wrapped) Close() error { return nil }
+
+// Bytes is the size of the buffer.
+func (b *Buffer) Bytes() int { return len(b.b) }
+
+// Host is the memory itself.
+func (b *Buffer) Host() []byte { return b.b }
+
+// Close unmaps the memory.
+func (b *Buffer) Close() error {
+	if b.b == nil {
+		return nil
+	}
+	m := b.b[:max(cap(b.b), 1):max(cap(b.b), 1)]
+	b.b = nil
+	return unix.Munmap(m)
+}
+
+// F32 returns the elements of a placed f32 tensor. The slice is valid until
+// the tensor's buffer is closed.
+func F32(t *kernels.Tensor) []float32 { return elems[float32](t, kernels.F32) }
+
+// I32 returns the elements of a placed i32 tensor.
+func I32(t *kernels.Tensor) []int32 { return elems[int32](t, kernels.I32) }
+
+// U8 returns the elements of a placed u8 tensor.
+func U8(t *kernels.Tensor) []uint8 { return elems[uint8](t, kernels.U8) }
+
+func elems[T float32 | int32 | uint8](t *kernels.Tensor, want kernels.DType) []T {
+	if t.DType != want {
+		panic(fmt.Sprintf("cpu: %v is no %v", t, want))
+	}
+	buf, off := t.Place()
+	if buf == nil {
+		panic(fmt.Sprintf("cpu: %v has no memory", t))
+	}
+	b := buf.Host()[off : off+t.Bytes()]
+	if len(b) == 0 {
+		return nil
+	}
+	return unsafe.Slice((*T)(unsafe.Pointer(&b[0])), t.Len())
+}
