@@ -2,17 +2,19 @@ package cpu
 
 import "github.com/espalier-ml/espalier/kernels"
 
-// fast returns the stages of op on AVX2 kernels, or nil where the reference
-// must do. Each family of kernels has its own file.
-func (l *lowering) fast(op kernels.Op) []stage {
-	switch o := op.(type) {
-	default:
-		_ = o
-	}
-	return nil
+// families are the AVX2 kernels, one function and one set of files each. A
+// family returns nil for an op, or a shape, that it leaves to the reference.
+var families = []func(l *lowering, op kernels.Op) []stage{
+	lowerConv, lowerMatMul, lowerSequence, lowerNorm, lowerPoint, lowerLoss, lowerOptim,
 }
 
-// reference returns the stages of op on portable loops.
-func (l *lowering) reference(op kernels.Op) []stage {
+// fast returns the stages of op on AVX2 kernels, or nil where the reference
+// must do.
+func (l *lowering) fast(op kernels.Op) []stage {
+	for _, f := range families {
+		if st := f(l, op); st != nil {
+			return st
+		}
+	}
 	return nil
 }
