@@ -117,9 +117,6 @@ type Region interface {
 	// Float32s is the whole region as host memory, nil if it is device memory.
 	Float32s() []float32
 
-	// Bytes is the same memory, byte by byte.
-	Bytes() []byte
-
 	// Free gives the memory back. It is collective like Alloc and waits for
 	// the operations issued before. A region is freed by Close as well.
 	Free(ctx context.Context) error
