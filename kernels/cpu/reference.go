@@ -29,6 +29,14 @@ func (l *lowering) reference(op kernels.Op) []stage {
 		return l.refBatchNormInfer(o)
 	case *kernels.BatchNormGrad:
 		return l.refBatchNormGrad(o)
+	case *kernels.LayerNorm:
+		return l.refLayerNorm(o)
+	case *kernels.LayerNormGrad:
+		return l.refLayerNormGrad(o)
+	case *kernels.Softmax:
+		return l.refSoftmax(o)
+	case *kernels.SoftmaxGrad:
+		return l.refSoftmaxGrad(o)
 	case *kernels.SoftmaxXent:
 		return l.refSoftmaxXent(o)
 	case *kernels.Unary:
@@ -41,12 +49,46 @@ func (l *lowering) reference(op kernels.Op) []stage {
 		return l.refAxpby(o)
 	case *kernels.Fill:
 		return l.refFill(o)
+	case *kernels.Dropout:
+		return l.refDropout(o)
+	case *kernels.Transpose:
+		return l.refTranspose(o)
+	case *kernels.Slab:
+		return l.refSlab(o)
+	case *kernels.Gather:
+		return l.refGather(o)
+	case *kernels.GatherGrad:
+		return l.refGatherGrad(o)
+	case *kernels.Pool:
+		return l.refPool(o)
+	case *kernels.PoolGrad:
+		return l.refPoolGrad(o)
 	case *kernels.GlobalPool:
 		return l.refGlobalPool(o)
 	case *kernels.GlobalPoolGrad:
 		return l.refGlobalPoolGrad(o)
+	case *kernels.Reduce:
+		return l.refReduce(o)
+	case *kernels.Expand:
+		return l.refExpand(o)
+	case *kernels.ChannelMap:
+		return l.refChannelMap(o)
+	case *kernels.ChannelMapGrad:
+		return l.refChannelMapGrad(o)
+	case *kernels.Attention:
+		return l.refAttention(o)
+	case *kernels.AttentionGrad:
+		return l.refAttentionGrad(o)
+	case *kernels.LSTM:
+		return l.refLSTM(o)
+	case *kernels.LSTMGrad:
+		return l.refLSTMGrad(o)
 	case *kernels.SGD:
 		return l.refSGD(o)
+	case *kernels.Adam:
+		return l.refAdam(o)
+	case *kernels.BlockSquares:
+		return l.refBlockSquares(o)
 	}
 	return nil
 }

@@ -90,6 +90,98 @@ func (l *lowering) refBatchNormGrad(o *kernels.BatchNormGrad) []stage {
 	})}
 }
 
+// refLayerNorm treats RMS normalisation as the case of mean 0.
+func (l *lowering) refLayerNorm(o *kernels.LayerNorm) []stage {
+	x, gamma, beta := l.ref(o.X), l.ref(o.Gamma), l.ref(o.Beta)
+	y, mean, inv := l.ref(o.Y), l.ref(o.Mean), l.ref(o.InvStd)
+	c := o.X.Dim(-1)
+	row := func(r int) {
+		x := x.f[r*c:][:c]
+		var mu, squares float64
+		for _, v := range x {
+			mu += float64(v) / float64(c)
+		}
+		if o.RMS {
+			mu = 0
+		}
+		for _, v := range x {
+			squares += (float64(v) - mu) * (float64(v) - mu)
+		}
+		is := 1 / math.Sqrt(squares/float64(c)+float64(o.Eps))
+		if mean.f != nil {
+			mean.f[r] = float32(mu)
+		}
+		inv.f[r] = float32(is)
+		for j, v := range x {
+			y.f[r*c+j] = float32(float64(gamma.f[j])*(float64(v)-mu)*is + at(beta.f, j))
+		}
+	}
+	return []stage{rows("layernorm", o.X.Rows(), func(w *worker, lo, hi int) {
+		for r := lo; r < hi; r++ {
+			row(r)
+		}
+	})}
+}
+
+// refLayerNormGrad: with g = γ·DY and x̂ the normalised input,
+// DX = (g - mean(g) - x̂·mean(g·x̂))/σ, without the middle term for RMS;
+// DGamma = Σ DY·x̂ and DBeta = Σ DY over the rows.
+func (l *lowering) refLayerNormGrad(o *kernels.LayerNormGrad) []stage {
+	x, dy, gamma := l.ref(o.X), l.ref(o.DY), l.ref(o.Gamma)
+	mean, inv := l.ref(o.Mean), l.ref(o.InvStd)
+	dx, dgamma, dbeta := l.ref(o.DX), l.ref(o.DGamma), l.ref(o.DBeta)
+	n, c := o.X.Rows(), o.X.Dim(-1)
+	normal := func(r, j int) float64 {
+		return (float64(x.f[r*c+j]) - at(mean.f, r)) * float64(inv.f[r])
+	}
+	row := func(r int) {
+		var sum, sumX float64
+		for j := range c {
+			g := float64(gamma.f[j]) * float64(dy.f[r*c+j])
+			sum += g / float64(c)
+			sumX += g * normal(r, j) / float64(c)
+		}
+		if o.RMS {
+			sum = 0
+		}
+		for j := range c {
+			g := float64(gamma.f[j]) * float64(dy.f[r*c+j])
+			put(&dx.f[r*c+j], (g-sum-normal(r, j)*sumX)*float64(inv.f[r]), o.Acc)
+		}
+	}
+	column := func(j int) {
+		var sum, sumX float64
+		for r := range n {
+			sum += float64(dy.f[r*c+j])
+			sumX += float64(dy.f[r*c+j]) * normal(r, j)
+		}
+		dgamma.f[j] = float32(sumX)
+		if dbeta.f != nil {
+			dbeta.f[j] = float32(sum)
+		}
+	}
+	in := []*kernels.Tensor{o.X, o.DY, o.Gamma, o.InvStd}
+	if o.Mean != nil {
+		in = append(in, o.Mean)
+	}
+	toX := rows("layernorm-input", n, func(w *worker, lo, hi int) {
+		for r := lo; r < hi; r++ {
+			row(r)
+		}
+	})
+	toX.reads, toX.writes = in, []*kernels.Tensor{o.DX}
+	toGamma := columns("layernorm-gamma", c, func(w *worker, lo, hi int) {
+		for j := lo; j < hi; j++ {
+			column(j)
+		}
+	})
+	toGamma.reads, toGamma.writes = in, []*kernels.Tensor{o.DGamma}
+	if o.DBeta != nil {
+		toGamma.writes = append(toGamma.writes, o.DBeta)
+	}
+	return []stage{toX, toGamma}
+}
+
 func reluIf(on bool) kernels.Act {
 	if on {
 		return kernels.ReLU

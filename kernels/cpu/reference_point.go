@@ -1,6 +1,9 @@
 package cpu
 
-import "github.com/espalier-ml/espalier/kernels"
+import (
+	"github.com/espalier-ml/espalier/kernels"
+	"github.com/espalier-ml/espalier/kernels/philox"
+)
 
 func (l *lowering) refUnary(o *kernels.Unary) []stage {
 	x, y := l.ref(o.X), l.ref(o.Y)
@@ -59,6 +62,22 @@ func (l *lowering) refFill(o *kernels.Fill) []stage {
 	return []stage{elements("fill", o.Y.Len(), func(w *worker, lo, hi int) {
 		for i := lo; i < hi; i++ {
 			y.f[i] = o.Value
+		}
+	})}
+}
+
+func (l *lowering) refDropout(o *kernels.Dropout) []stage {
+	x, y := l.ref(o.X), l.ref(o.Y)
+	scale := 1 / (1 - float64(o.P))
+	return []stage{elements("dropout", o.Y.Len(), func(w *worker, lo, hi int) {
+		key := philox.NewKey(w.env.Seed, "dropout")
+		for i := lo; i < hi; i++ {
+			word := key.At(philox.Counter{uint32(i / 4), o.ID, uint32(w.env.Shard), uint32(w.env.Step)})[i%4]
+			v := 0.0
+			if philox.Uniform(word) >= o.P {
+				v = float64(x.f[i]) * scale
+			}
+			put(&y.f[i], v, o.Acc)
 		}
 	})}
 }

@@ -26,6 +26,32 @@ func logSumExp(x []float32) float64 {
 	return top + math.Log(sum)
 }
 
+func (l *lowering) refSoftmax(o *kernels.Softmax) []stage {
+	x, y := l.ref(o.X), l.ref(o.Y)
+	k := o.X.Dim(-1)
+	return []stage{rows("softmax", o.X.Rows(), func(w *worker, lo, hi int) {
+		for r := lo; r < hi; r++ {
+			lse := logSumExp(x.f[r*k:][:k])
+			for i := r * k; i < r*k+k; i++ {
+				y.f[i] = float32(math.Exp(float64(x.f[i]) - lse))
+			}
+		}
+	})}
+}
+
+func (l *lowering) refSoftmaxGrad(o *kernels.SoftmaxGrad) []stage {
+	y, dy, dx := l.ref(o.Y), l.ref(o.DY), l.ref(o.DX)
+	k := o.Y.Dim(-1)
+	return []stage{rows("softmax-grad", o.Y.Rows(), func(w *worker, lo, hi int) {
+		for r := lo; r < hi; r++ {
+			sum := dot(y.f[r*k:][:k], dy.f[r*k:])
+			for i := r * k; i < r*k+k; i++ {
+				put(&dx.f[i], float64(y.f[i])*(float64(dy.f[i])-sum), o.Acc)
+			}
+		}
+	})}
+}
+
 // refSoftmaxXent: with p = softmax(z) and the target distribution q,
 // loss = log Σexp(z) - Σ q·z and its gradient p - q. A target that is no
 // class makes the loss NaN.
