@@ -1,0 +1,172 @@
+package main
+
+import "math"
+
+// function is an elementwise function: the operand x comes in Y0, dy (with
+// two operands) in Y1; the result leaves in Y0. Y15 is the mask of the tail.
+type function struct {
+	name string
+	doc  string
+	two  bool
+	sum  bool // also subtract a scalar first and return the sum of the results
+	body func(a *asm)
+}
+
+var functions = []function{
+	{name: "vexpAVX", doc: "dst = e^src", body: func(a *asm) { a.exp(0, 1, 2, 3, true) }},
+	{name: "vsigmoidAVX", doc: "dst = 1/(1+e^-src)", body: func(a *asm) { a.sigmoid(0, 1) }},
+	{name: "vtanhAVX", doc: "dst = tanh(src)", body: func(a *asm) { a.tanh(0, 1) }},
+	{name: "vsiluAVX", doc: "dst = src/(1+e^-src)", body: silu},
+	{name: "vgeluAVX", doc: "dst = src/(1+e^-2u)", body: gelu},
+	{name: "vreluAVX", doc: "dst = max(src, 0)", body: func(a *asm) { a.p("\tVXORPS Y1, Y1, Y1\n\tVMAXPS Y0, Y1, Y0") }},
+	{name: "vexpSubAVX", doc: "dst = e^(src-max), the sum of dst", sum: true, body: expSub},
+
+	{name: "vsigmoidGradAVX", doc: "dst = dy·y·(1-y)", two: true, body: func(a *asm) {
+		a.p("\tVMULPS Y0, Y1, Y2\n\tVFNMADD213PS Y2, Y2, Y0")
+	}},
+	{name: "vtanhGradAVX", doc: "dst = dy·(1-y²)", two: true, body: func(a *asm) {
+		a.p("\tVMULPS Y0, Y1, Y2\n\tVFNMADD213PS Y1, Y2, Y0")
+	}},
+	{name: "vreluGradAVX", doc: "dst = dy where y > 0, else 0", two: true, body: func(a *asm) {
+		a.p("\tVXORPS Y2, Y2, Y2\n\tVCMPPS $17, Y0, Y2, Y0\n\tVANDPS Y1, Y0, Y0")
+	}},
+	{name: "vsiluGradAVX", doc: "dst = dy·s·(1+x·(1-s))", two: true, body: siluGrad},
+	{name: "vgeluGradAVX", doc: "dst = dy·(s + x·s·(1-s)·2u')", two: true, body: geluGrad},
+}
+
+func silu(a *asm) {
+	a.atLeast(0, 1, -104)
+	a.p("\tVMOVAPS Y0, Y4")
+	a.sigmoid(0, 1)
+	a.p("\tVMULPS Y4, Y0, Y0")
+}
+
+// siluGrad uses 1-s = e·s with e = e^-x, which does not cancel.
+func siluGrad(a *asm) {
+	a.atLeast(0, 2, -87)
+	a.atMost(0, 2, 87)
+	a.p("\tVXORPS %s, Y0, Y5", a.bits(signBit))
+	a.exp(5, 2, 3, 4, false)
+	a.p("\tVMOVAPS Y5, Y6")
+	a.inverse(5, 2)                                   // s
+	a.p("\tVMULPS Y5, Y6, Y6")                        // 1-s
+	a.p("\tVFMADD213PS %s, Y6, Y0", a.num(1))         // 1+x(1-s)
+	a.p("\tVMULPS Y5, Y1, Y1\n\tVMULPS Y1, Y0, Y0\n") // dy·s
+}
+
+// 2u = 2√(2/π)·(x + 0.044715·x³) = x·(gelu1 + gelu3·x²), so that
+// (1+tanh u)/2 is the sigmoid of 2u.
+var (
+	gelu1 = 2 * math.Sqrt(2/math.Pi)
+	gelu3 = gelu1 * 0.044715
+)
+
+// gelu works on x ≥ -12, below which the result is less than 1e-36.
+func gelu(a *asm) {
+	a.atLeast(0, 1, -12)
+	a.p("\tVMULPS Y0, Y0, Y1")
+	a.horner(4, 1, []float64{gelu3, gelu1})
+	a.p("\tVMULPS Y0, Y4, Y4")
+	a.negate(4)
+	a.atMost(4, 1, 87)
+	a.atLeast(4, 1, -87)
+	a.exp(4, 1, 2, 3, false)
+	a.inverse(4, 1)
+	a.p("\tVMULPS Y4, Y0, Y0")
+}
+
+func geluGrad(a *asm) {
+	a.atLeast(0, 2, -12)
+	a.atMost(0, 2, 12)
+	a.p("\tVMULPS Y0, Y0, Y7")
+	a.horner(5, 7, []float64{gelu3, gelu1})
+	a.p("\tVMULPS Y0, Y5, Y5")
+	a.negate(5)
+	a.atMost(5, 2, 87)
+	a.atLeast(5, 2, -87)
+	a.exp(5, 2, 3, 4, false)
+	a.p("\tVMOVAPS Y5, Y6")
+	a.inverse(5, 2)            // s
+	a.p("\tVMULPS Y5, Y6, Y6") // 1-s
+	a.horner(2, 7, []float64{3 * gelu3, gelu1})
+	a.p("\tVMULPS Y0, Y2, Y2\n\tVMULPS Y5, Y6, Y6") // x·2u', s(1-s)
+	a.p("\tVFMADD213PS Y5, Y2, Y6\n\tVMULPS Y1, Y6, Y0")
+}
+
+// expSub subtracts Y14 and flushes results below e^-87 to zero; with the
+// largest element subtracted nothing comes near the other end.
+func expSub(a *asm) {
+	a.p("\tVSUBPS Y14, Y0, Y0")
+	a.p("\tVCMPPS $17, %s, Y0, Y5", a.num(-87))
+	a.atLeast(0, 1, -87)
+	a.atMost(0, 1, 88)
+	a.exp(0, 1, 2, 3, false)
+	a.p("\tVANDNPS Y0, Y5, Y0")
+}
+
+// function writes the loop and the tail around a body.
+func (a *asm) function(f function) {
+	const one, two, sum = "dst, src *float32, n int", "dst, x, dy *float32, n int", "dst, src *float32, n int, max float32) (sum float32"
+	sig, args, in := one, "24", "src"
+	switch {
+	case f.two:
+		sig, args, in = two, "32", "x"
+	case f.sum:
+		sig, args = sum, "36"
+	}
+	a.p("\n// func %s(%s): %s", f.name, sig, f.doc)
+	a.p("TEXT ·%s(SB), NOSPLIT, $0-%s", f.name, args)
+	a.p("\tMOVQ dst+0(FP), DI\n\tMOVQ %s+8(FP), SI", in)
+	n := 16
+	if f.two {
+		a.p("\tMOVQ dy+16(FP), DX")
+		n = 24
+	}
+	a.p("\tMOVQ n+%d(FP), CX", n)
+	if f.sum {
+		a.p("\tVBROADCASTSS max+24(FP), Y14\n\tVXORPS Y13, Y13, Y13")
+	}
+	a.p("\tSUBQ $8, CX\n\tJL tail\n\nloop:\n\tVMOVUPS (SI), Y0")
+	if f.two {
+		a.p("\tVMOVUPS (DX), Y1\n\tADDQ $32, DX")
+	}
+	f.body(a)
+	if f.sum {
+		a.p("\tVADDPS Y0, Y13, Y13")
+	}
+	a.p("\tVMOVUPS Y0, (DI)\n\tADDQ $32, SI\n\tADDQ $32, DI\n\tSUBQ $8, CX\n\tJGE loop\n\ntail:\n\tADDQ $8, CX\n\tJZ done")
+	a.mask()
+	a.p("\tVMASKMOVPS (SI), Y15, Y0")
+	if f.two {
+		a.p("\tVMASKMOVPS (DX), Y15, Y1")
+	}
+	f.body(a)
+	if f.sum {
+		a.p("\tVANDPS Y15, Y0, Y0\n\tVADDPS Y0, Y13, Y13")
+	}
+	a.p("\tVMASKMOVPS Y0, Y15, (DI)\n\ndone:")
+	if f.sum {
+		a.lanes("VADDPS", 13)
+		a.p("\tVMOVSS X13, sum+32(FP)")
+	}
+	a.p("\tVZEROUPPER\n\tRET")
+}
+
+// lanes folds the eight lanes of y into the first, always in the same order.
+func (a *asm) lanes(op string, y int) {
+	a.p("\tVEXTRACTF128 $1, Y%d, X0\n\t%s X0, X%d, X%d", y, op, y, y)
+	a.p("\tVPERMILPS $0x4e, X%d, X0\n\t%s X0, X%d, X%d", y, op, y, y)
+	a.p("\tVPERMILPS $0xb1, X%d, X0\n\t%s X0, X%d, X%d", y, op, y, y)
+}
+
+// rowMax is the largest element of n ≥ 1.
+func (a *asm) rowMax() {
+	a.p("\n// func vmaxAVX(src *float32, n int) (max float32): the largest of n ≥ 1 elements")
+	a.p("TEXT ·vmaxAVX(SB), NOSPLIT, $0-20")
+	a.p("\tMOVQ src+0(FP), SI\n\tMOVQ n+8(FP), CX\n\tVBROADCASTSS (SI), Y13\n\tSUBQ $8, CX\n\tJL tail\n")
+	a.p("loop:\n\tVMAXPS (SI), Y13, Y13\n\tADDQ $32, SI\n\tSUBQ $8, CX\n\tJGE loop\n\ntail:\n\tADDQ $8, CX\n\tJZ done")
+	a.mask()
+	a.p("\tVMASKMOVPS (SI), Y15, Y0\n\tVBLENDVPS Y15, Y0, Y13, Y0\n\tVMAXPS Y0, Y13, Y13\n\ndone:")
+	a.lanes("VMAXPS", 13)
+	a.p("\tVMOVSS X13, max+16(FP)\n\tVZEROUPPER\n\tRET")
+}
