@@ -2,6 +2,8 @@ package graph
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/espalier-ml/espalier/kernels"
 )
@@ -55,8 +57,8 @@ func (g *Graph) Compile(dev kernels.Device) (*Program, error) {
 func (p *Program) allocate(dev kernels.Device) error {
 	g := p.Graph
 	var io []*kernels.Tensor
-	for _, v := range g.inputs {
-		io = append(io, v.T)
+	for _, name := range slices.Sorted(maps.Keys(g.inputs)) {
+		io = append(io, g.inputs[name].T)
 	}
 	if g.loss != nil {
 		io = append(io, g.loss.Loss, g.loss.Hit)
