@@ -63,7 +63,11 @@ func Digest(tensors []Tensor) Sum {
 }
 
 func record(t Tensor) Record {
-	return Record{Name: t.Name, DType: t.DType, Shape: t.Shape, Sum: sha256.Sum256(t.Data)}
+	shape := t.Shape
+	if shape == nil {
+		shape = []int{} // a scalar, however the caller writes it
+	}
+	return Record{Name: t.Name, DType: t.DType, Shape: shape, Sum: sha256.Sum256(t.Data)}
 }
 
 func digestRecords(records []Record) Sum {

@@ -209,11 +209,14 @@ func sizeIs(fsys FS, path string, want int64) error {
 	return nil
 }
 
-// discard removes a checkpoint. It first loses its name, so that one removed
-// by half is never taken for a damaged one.
+// discard removes a checkpoint. It first loses its name, durably, so that one
+// removed by half is never taken for a damaged one.
 func (s Store) discard(p place) error {
 	temp := filepath.Join(s.Dir, p.String()+tempMark())
 	err := s.fs().Rename(filepath.Join(s.Dir, p.String()), temp)
+	if err == nil {
+		err = s.fs().SyncDir(s.Dir)
+	}
 	if err == nil {
 		err = removeFolder(s.fs(), temp)
 	}
