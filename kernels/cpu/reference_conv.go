@@ -11,7 +11,6 @@ type window struct {
 }
 
 func windowOf(x, w, y *kernels.Tensor, c kernels.Conv) window {
-	c.Groups = max(c.Groups, 1)
 	g := window{n: x.Dim(0), h: x.Dim(1), w: x.Dim(2), c: x.Dim(3), oh: y.Dim(1), ow: y.Dim(2), k: y.Dim(3),
 		kh: w.Dim(0), kw: w.Dim(1), Conv: c}
 	g.cg, g.kg = g.c/c.Groups, g.k/c.Groups
