@@ -22,7 +22,8 @@ type BatchNormInfer struct {
 
 // BatchNormGrad is the gradient of BatchNorm. With ReLU, Y tells where the
 // output was positive. DX is overwritten; DResidual, when given, (+)= the
-// gradient behind the ReLU.
+// gradient behind the ReLU; without AccResidual it may be DY itself, which is
+// then masked in place.
 type BatchNormGrad struct {
 	X, Y, DY, Gamma, Mean, InvStd *Tensor
 	DX, DGamma, DBeta             *Tensor
