@@ -1,6 +1,9 @@
 package collective
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Kind is which method of Comm an operation came from.
 type Kind uint8
@@ -101,4 +104,14 @@ func checkTyped(b Buf) error {
 // Fail wraps err in an OpError of this call.
 func (c *Call) Fail(info Info, err error) error {
 	return &OpError{Rank: info.Rank, Gen: info.Gen.N, Op: c.Kind.String(), Seq: c.Meta.Seq, Bucket: c.Meta.Bucket, Err: err}
+}
+
+// Event is one finished operation, as a transport tells an observer: for
+// flight recorders, traces, and the share of communication that is exposed.
+type Event struct {
+	Kind       Kind
+	Meta       OpMeta
+	Bytes      int       // of the input buffer
+	Start, End time.Time // when the transport began and ended to work on it
+	Err        error
 }

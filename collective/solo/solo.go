@@ -91,7 +91,7 @@ func (c *comm) Alloc(ctx context.Context, bytes int64) (collective.Region, error
 	}
 	// The Go heap aligns blocks above 32 KiB to pages, smaller ones less.
 	const aligned = 32<<10 + 64
-	n := (bytes + 3) / 4
+	n := bytes / 4
 	return &region{bytes, make([]float32, max(n, aligned/4))[:n:n]}, nil
 }
 
