@@ -160,6 +160,15 @@ type Device interface {
 	Name() string
 	// Alloc returns zeroed memory, aligned for every op.
 	Alloc(bytes int) (Buffer, error)
+	// Wrap makes memory that somebody else owns, such as the arena of a
+	// transport, usable for operands. It must be aligned to 64 bytes. A
+	// device that cannot address it returns ErrUnsupported.
+	Wrap(mem []float32) (Buffer, error)
+	// Write copies host values into a placed tensor, Read out of one. The
+	// slice has the tensor's length. Neither allocates.
+	WriteF32(t *Tensor, src []float32) error
+	WriteI32(t *Tensor, src []int32) error
+	ReadF32(t *Tensor, dst []float32) error
 	// Schedule tells the planner which ops run interleaved. Op i executes
 	// at some time between groups Spans[i].First and Spans[i].Last; all
 	// ops whose spans share a group may run at the same time, so none of

@@ -24,15 +24,40 @@ func (d *Device) Alloc(n int) (kernels.Buffer, error) {
 	return &Buffer{b: b[:n:n]}, nil
 }
 
-// Wrap makes memory that somebody else owns, such as a shared mapping, usable
-// as operands. It must be 64-byte aligned; Close leaves it alone.
-func Wrap(b []byte) kernels.Buffer { return wrapped(b) }
+// Wrap implements kernels.Device; Close of the result leaves the memory alone.
+func (d *Device) Wrap(mem []float32) (kernels.Buffer, error) {
+	if len(mem) == 0 {
+		return wrapped(nil), nil
+	}
+	p := unsafe.Pointer(&mem[0])
+	if uintptr(p)%64 != 0 {
+		return nil, fmt.Errorf("cpu: wrap memory at %p: want 64-byte alignment", p)
+	}
+	return wrapped(unsafe.Slice((*byte)(p), 4*len(mem))), nil
+}
 
 type wrapped []byte
 
 func (w wrapped) Bytes() int   { return len(w) }
 func (w wrapped) Host() []byte { return w }
 func (w wrapped) Close() error { return nil }
+
+// WriteF32 implements kernels.Device.
+func (d *Device) WriteF32(t *kernels.Tensor, src []float32) error { return move(F32(t), src, t) }
+
+// WriteI32 implements kernels.Device.
+func (d *Device) WriteI32(t *kernels.Tensor, src []int32) error { return move(I32(t), src, t) }
+
+// ReadF32 implements kernels.Device.
+func (d *Device) ReadF32(t *kernels.Tensor, dst []float32) error { return move(dst, F32(t), t) }
+
+func move[T float32 | int32](dst, src []T, t *kernels.Tensor) error {
+	if len(dst) != len(src) {
+		return fmt.Errorf("cpu: %v has %d elements, the host slice has %d or the reverse", t, len(src), len(dst))
+	}
+	copy(dst, src)
+	return nil
+}
 
 // Bytes is the size of the buffer.
 func (b *Buffer) Bytes() int { return len(b.b) }
