@@ -73,7 +73,7 @@ func (f cifarForm) readRecords(r io.Reader, pix, label []byte) error {
 	head := f.labels()
 	size := head + 3*cifarPlane
 	total := size * len(label)
-	buf := make([]byte, 64*size)
+	buf := make([]byte, min(64, len(label))*size)
 	for i := 0; i < len(label); {
 		n := min(64, len(label)-i)
 		if k, err := io.ReadFull(r, buf[:n*size]); err != nil {

@@ -83,20 +83,24 @@ func (l *Loader) work() {
 		if s == nil {
 			return
 		}
-		switch {
-		case !ok:
-			s.err = io.EOF
-		case r.N < 0 || r.N > l.max:
-			s.err = fmt.Errorf("loader: request for %d rows, want 0 to %d", r.N, l.max)
-		default:
-			s.err = l.src.Fill(s.batch, r)
+		err := io.EOF
+		if ok {
+			err = l.fill(s.batch, r)
 		}
-		s.full <- struct{}{} // never blocks: one token goes round
-		if s.err != nil {
+		s.err = err
+		s.full <- struct{}{} // never blocks: one token goes round; s is the caller's now
+		if err != nil {
 			l.halt()
 			return
 		}
 	}
+}
+
+func (l *Loader) fill(b *Batch, r Request) error {
+	if r.N < 0 || r.N > l.max {
+		return fmt.Errorf("loader: request for %d rows, want 0 to %d", r.N, l.max)
+	}
+	return l.src.Fill(b, r)
 }
 
 // halt keeps further requests from being prepared after one that failed.

@@ -33,6 +33,9 @@ func realRoot() string {
 }
 
 func TestFashionMNIST(t *testing.T) {
+	if testing.Short() {
+		t.Skip("unpacking 60,000 images takes seconds under the race detector")
+	}
 	d := realData(t, "fashion-mnist")
 	for _, c := range []struct {
 		im *Images
