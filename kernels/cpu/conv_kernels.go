@@ -1,0 +1,63 @@
+package cpu
+
+import "unsafe"
+
+//go:generate go run ./gen/conv -o conv_amd64.s
+
+// convTileArgs is what a tile kernel reads; gen/conv/tile.go knows the
+// offsets. All distances are bytes. The kernel computes `tiles` tiles of
+// `pixels` pixels (at most 6 by 16 channels, 8 by 8 channels) and moves xOff
+// and yOff on. It sums rows·segs runs of values of x, each of 4·run4+run1
+// values (depthwise: one vector), against one row of width weights a value.
+type convTileArgs struct {
+	pixels     int
+	x, w, y    unsafe.Pointer // first image of the group, weights of the block, first image
+	xOff, yOff unsafe.Pointer // *int32: where each pixel's taps begin, and where it is stored
+	tiles      int
+	run4, run1 int
+	segs, rows int
+	segSkip    int // from the end of a run to the next; depthwise: from tap to tap
+	rowSkip    int // added at the end of a row of runs
+	wSkip      int // from the weights of one row to those of the next
+	bias       unsafe.Pointer
+	flags      int
+	mask       unsafe.Pointer // 8 lanes; set ones exist
+}
+
+// Flags of tile and grad kernels; gen/conv/tile.go knows them.
+const (
+	convAdd  = 1 << iota // to what the output holds
+	convBias             // add the channels' bias
+	convReLU
+	convMasked // store under the mask; 8 channels only
+)
+
+// convGradArgs is what a grad kernel reads; gen/conv/grad.go knows the
+// offsets. It sums x[row]·dy over segs runs of count pixels. Each run begins at
+// a pair of offsets in tab, of x and dy.
+type convGradArgs struct {
+	n           int // rows
+	x, dy, dw   unsafe.Pointer
+	rows        unsafe.Pointer // *gradRows
+	tab         unsafe.Pointer // *int32
+	segs, count int
+	xStep       int // from pixel to pixel
+	dyStep      int
+	flags       int
+	mask        unsafe.Pointer
+}
+
+// gradRows are up to 8 rows of a weight gradient: where their values of x
+// and where their outputs lie, in bytes.
+type gradRows struct {
+	x, w [8]int32
+	n    int
+}
+
+// convMasks holds, from 8-n on, a mask of n lanes.
+var convMasks = [16]int32{-1, -1, -1, -1, -1, -1, -1, -1}
+
+func convMask(n int) unsafe.Pointer { return unsafe.Pointer(&convMasks[8-n]) }
+
+// addr is the address of s[i].
+func addr[T float32 | int32](s []T, i int) unsafe.Pointer { return unsafe.Pointer(&s[i]) }

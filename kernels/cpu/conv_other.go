@@ -1,0 +1,14 @@
+//go:build !amd64
+
+package cpu
+
+// Without AVX2 a device is portable and never lowers to these kernels.
+
+func convTile16(*convTileArgs)      { panic("cpu: no convolution kernels") }
+func convTile8(*convTileArgs)       { panic("cpu: no convolution kernels") }
+func convTileDepth16(*convTileArgs) { panic("cpu: no convolution kernels") }
+func convTileDepth8(*convTileArgs)  { panic("cpu: no convolution kernels") }
+func convGrad16(*convGradArgs)      { panic("cpu: no convolution kernels") }
+func convGrad8(*convGradArgs)       { panic("cpu: no convolution kernels") }
+func convGradDepth16(*convGradArgs) { panic("cpu: no convolution kernels") }
+func convGradDepth8(*convGradArgs)  { panic("cpu: no convolution kernels") }

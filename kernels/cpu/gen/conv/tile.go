@@ -1,0 +1,150 @@
+package main
+
+import "fmt"
+
+// Offsets in convTileArgs; keep with conv_kernels.go.
+const (
+	tPixels = 8 * iota
+	tX
+	tW
+	tY
+	tXOff
+	tYOff
+	tTiles
+	tRun4
+	tRun1
+	tSegs
+	tRows
+	tSegSkip
+	tRowSkip
+	tWSkip
+	tBias
+	tFlags
+	tMask
+)
+
+// Bits of convTileArgs' flags.
+const (
+	flagAdd = 1 << iota
+	flagBias
+	flagReLU
+	flagMask
+)
+
+// Registers: AX arguments, pixel pointers as below, DX the shared index into
+// x, BX weights, CX steps, R14 runs of a row, R15 rows. Y0, Y1 weights, Y2, Y3
+// values of x, from Y4 accumulators.
+var pixels = []string{"R8", "R9", "R10", "R11", "R12", "R13", "SI", "DI"}
+
+// tile writes the kernel. Few pixels alone would wait for the latency of the
+// multiply-add, so steps then alternate between several sets of accumulators.
+func (k kernel) tile() {
+	for !k.depthwise && 2*k.phases*k.n*k.vectors() <= 12 && k.phases < 4 {
+		k.phases *= 2
+	}
+	k.p("\ntile@:\n\tMOVQ %d(AX), CX\n\tMOVQ %d(AX), DX", tXOff, tX)
+	k.pointers(pixels, "CX", "DX")
+	k.p("\tADDQ $%d, CX\n\tMOVQ CX, %d(AX)", 4*k.n, tXOff)
+	k.clear()
+	k.p("\tXORL DX, DX\n\tMOVQ %d(AX), BX\n\tMOVQ %d(AX), R15", tW, tRows)
+	if k.depthwise {
+		k.depthLoops()
+	} else {
+		k.denseLoops()
+	}
+	for ph := 1; ph < k.phases; ph++ {
+		k.each(func(r, v, acc int) { k.p("\tVADDPS Y%d, Y%d, Y%d", k.acc(ph, r, v), acc, acc) })
+	}
+	k.finish()
+	k.p("\n\tDECQ %d(AX)\n\tJNZ tile@", tTiles)
+}
+
+func (k *kernel) denseLoops() {
+	k.p("\nrow@:\n\tMOVQ %d(AX), R14", tSegs)
+	k.p("\nseg@:\n\tMOVQ %d(AX), CX\n\tTESTQ CX, CX\n\tJZ rest@\n\tPCALIGN $32\n\nfour@:", tRun4)
+	for s := range 4 {
+		k.denseStep(s)
+	}
+	k.p("\tADDQ $16, DX\n\tADDQ $%d, BX\n\tDECQ CX\n\tJNZ four@", 16*k.width)
+	k.p("\nrest@:\n\tMOVQ %d(AX), CX\n\tTESTQ CX, CX\n\tJZ next@\n\none@:", tRun1)
+	k.denseStep(0)
+	k.p("\tADDQ $4, DX\n\tADDQ $%d, BX\n\tDECQ CX\n\tJNZ one@", 4*k.width)
+	k.p("\nnext@:\n\tADDQ %d(AX), DX\n\tDECQ R14\n\tJNZ seg@", tSegSkip)
+	k.p("\tADDQ %d(AX), DX\n\tADDQ %d(AX), BX\n\tDECQ R15\n\tJNZ row@\n", tRowSkip, tWSkip)
+}
+
+// denseStep multiplies value s of every pixel by the channels' weights.
+func (k *kernel) denseStep(s int) {
+	for v := range k.vectors() {
+		k.p("\tVMOVUPS %d(BX), Y%d", 4*k.width*s+32*v, v)
+	}
+	for r := range k.n {
+		x := 2 + r%2
+		k.p("\tVBROADCASTSS %d(%s)(DX*1), Y%d", 4*s, pixels[r], x)
+		for v := range k.vectors() {
+			k.p("\tVFMADD231PS Y%d, Y%d, Y%d", v, x, k.acc(s%k.phases, r, v))
+		}
+	}
+}
+
+// depthLoops: every run is one vector of channels. The narrow kernel loads x
+// under a mask, in Y3.
+func (k *kernel) depthLoops() {
+	if k.width == 8 {
+		k.p("\tMOVQ %d(AX), CX\n\tVMOVUPS (CX), Y3", tMask)
+	}
+	k.p("\tMOVQ %d(AX), CX", tSegSkip)
+	k.p("\nrow@:\n\tMOVQ %d(AX), R14\n\nseg@:", tSegs)
+	for v := range k.vectors() {
+		k.p("\tVMOVUPS %d(BX), Y%d", 32*v, v)
+	}
+	k.each(func(r, v, acc int) {
+		x := fmt.Sprintf("%d(%s)(DX*1)", 32*v, pixels[r])
+		if k.width == 8 {
+			k.p("\tVMASKMOVPS %s, Y3, Y%d", x, 1+r%2)
+			x = fmt.Sprintf("Y%d", 1+r%2)
+		}
+		k.p("\tVFMADD231PS %s, Y%d, Y%d", x, v, acc)
+	})
+	k.p("\tADDQ $%d, BX\n\tADDQ CX, DX\n\tDECQ R14\n\tJNZ seg@", 4*k.width)
+	k.p("\tADDQ %d(AX), DX\n\tADDQ %d(AX), BX\n\tDECQ R15\n\tJNZ row@\n", tRowSkip, tWSkip)
+}
+
+// finish adds what is asked for and stores the tile.
+func (k *kernel) finish() {
+	k.p("\tMOVQ %d(AX), CX\n\tMOVQ %d(AX), DX", tYOff, tY)
+	k.pointers(pixels, "CX", "DX")
+	k.p("\tADDQ $%d, CX\n\tMOVQ CX, %d(AX)\n\tMOVQ %d(AX), CX", 4*k.n, tYOff, tFlags)
+	k.p("\tTESTQ $%d, CX\n\tJZ noBias@\n\tMOVQ %d(AX), DX", flagBias, tBias)
+	for v := range k.vectors() {
+		k.p("\tVMOVUPS %d(DX), Y%d", 32*v, v)
+	}
+	k.each(func(r, v, acc int) { k.p("\tVADDPS Y%d, Y%d, Y%d", v, acc, acc) })
+	k.p("\nnoBias@:")
+	if k.width == 8 {
+		k.p("\tTESTQ $%d, CX\n\tJNZ masked@", flagMask)
+	}
+	k.p("\tTESTQ $%d, CX\n\tJZ noAdd@", flagAdd)
+	k.each(func(r, v, acc int) { k.p("\tVADDPS %d(%s), Y%d, Y%d", 32*v, pixels[r], acc, acc) })
+	k.p("\nnoAdd@:")
+	k.relu("noReLU@")
+	k.each(func(r, v, acc int) { k.p("\tVMOVUPS Y%d, %d(%s)", acc, 32*v, pixels[r]) })
+	if k.width != 8 {
+		return
+	}
+	k.p("\tJMP stored@\n\nmasked@:\n\tMOVQ %d(AX), DX\n\tVMOVUPS (DX), Y3\n\tTESTQ $%d, CX\n\tJZ noAddMasked@", tMask, flagAdd)
+	k.each(func(r, v, acc int) {
+		k.p("\tVMASKMOVPS (%s), Y3, Y%d\n\tVADDPS Y%d, Y%d, Y%d", pixels[r], 1+r%2, 1+r%2, acc, acc)
+	})
+	k.p("\nnoAddMasked@:")
+	k.relu("noReLUMasked@")
+	k.each(func(r, v, acc int) { k.p("\tVMASKMOVPS Y%d, Y3, (%s)", acc, pixels[r]) })
+	k.p("\nstored@:")
+}
+
+// relu lets NaN through: the second source of VMAXPS wins then.
+func (k *kernel) relu(skip string) {
+	k.p("\tTESTQ $%d, CX\n\tJZ %s\n\tVXORPS Y0, Y0, Y0", flagReLU, skip)
+	k.each(func(_, _, acc int) { k.p("\tVMAXPS Y%d, Y0, Y%d", acc, acc) })
+	k.p("\n%s:", skip)
+}
