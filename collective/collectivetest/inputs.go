@@ -8,8 +8,8 @@ import (
 )
 
 // Lengths of buffers: nothing, one, odd, around vectors and cache lines, and
-// longer than any chunk a transport may cut it into.
-var lengths = []int{0, 1, 3, 17, 1024, 4099, 1000003}
+// longer than any chunk.
+var lengths = []int{0, 1, 3, 17, 1024, 4099, long}
 
 // exact is an input whose sum over ranks is exact in float32: integers below
 // 2^20, at most 64 ranks.
@@ -28,6 +28,15 @@ func exactSum(world, i int) float32 {
 		s += hash(uint32(r), uint32(i)) % (1 << 18)
 	}
 	return float32(s)
+}
+
+// exactSums are the sums of exact inputs of a length.
+func exactSums(world, n int) []float32 {
+	v := make([]float32, n)
+	for i := range v {
+		v[i] = exactSum(world, i)
+	}
+	return v
 }
 
 // uneven is an input of numbers so different in size that every order of

@@ -89,6 +89,10 @@ func newComm(seg segment, rank int, o Options) (*Comm, error) {
 		return nil, err
 	}
 	ctl := controlOf(head)
+	if !ctl.ranks[rank].joined.CompareAndSwap(0, 1) {
+		seg.unmap(head)
+		return nil, fmt.Errorf("shared memory: rank %d has joined already", rank)
+	}
 	c := &Comm{
 		info:    collective.Info{Gen: ctl.generation(), Rank: collective.Rank(rank), World: world, Transport: "shm"},
 		observe: o.Observe,

@@ -17,7 +17,7 @@ func TestConformance(t *testing.T) {
 	for name, open := range groups {
 		t.Run(name, func(t *testing.T) {
 			collectivetest.Run(t, collectivetest.Transport{
-				Worlds: []int{1, 2, 3, 4, 5, 8},
+				Worlds: []int{1, 2, 3, 4, 5, 6, 7, 8},
 				Open: func(world int, timeout time.Duration) ([]collective.Comm, error) {
 					return open(world, shm.Options{Timeout: timeout})
 				},

@@ -39,11 +39,12 @@ type control struct {
 	ranks [MaxWorld]rankBlock
 }
 
-// rankBlock is written by its rank, except closed, which the host may set.
+// rankBlock is written by its rank, but the host may set closed.
 type rankBlock struct {
 	arrived atomic.Uint32 // barriers this rank has arrived at
 	closed  atomic.Uint32 // 1: it will arrive at no more
-	_       [120]byte
+	joined  atomic.Uint32 // 1: somebody is this rank
+	_       [116]byte
 	slots   [2]signature // operation i is posted in slot i%2
 }
 
