@@ -1,0 +1,100 @@
+package graph
+
+import (
+	"math"
+
+	"github.com/espalier-ml/espalier/kernels/philox"
+)
+
+// Initial draws the parameter's first values into dst, which has one element
+// an entry in row-major order. An entry's value depends on the run's seed, the
+// parameter's name and the entry's indices alone, not on the parameter's
+// current size apart from the scale.
+func (p *Param) Initial(seed uint64, dst []float32) {
+	switch p.Init {
+	case InitZero:
+		clear(dst)
+		return
+	case InitOne:
+		for i := range dst {
+			dst[i] = 1
+		}
+		return
+	}
+	p.Draw(philox.NewKey(seed, "init/"+p.Name), p.Std(), dst)
+}
+
+// Std is the standard deviation of the parameter's entries at its current
+// size; 0 for constant initial values.
+func (p *Param) Std() float64 {
+	gain := float64(p.Gain)
+	switch p.Init {
+	case InitFanIn:
+		return gain / math.Sqrt(float64(p.FanIn()))
+	case InitOut:
+		return gain / float64(p.FanIn())
+	case InitStd:
+		return gain
+	}
+	return 0
+}
+
+// Draw fills dst with normal numbers of the given deviation. Entry (…, i, j)
+// takes number j%4 at counter (i, j/4, rest), where j runs over the last
+// axis, i over the one before and rest over all others.
+func (p *Param) Draw(key philox.Key, std float64, dst []float32) {
+	cols := p.Axes[len(p.Axes)-1].Size()
+	in := 1
+	if len(p.Axes) > 1 {
+		in = p.Axes[len(p.Axes)-2].Size()
+	}
+	s := float32(std)
+	for r := 0; r*cols < len(dst); r++ {
+		row := dst[r*cols:][:cols]
+		for j := 0; j < cols; j += 4 {
+			n := philox.Normals(key.At(philox.Counter{uint32(r % in), uint32(j / 4), uint32(r / in)}))
+			for k := range min(4, cols-j) {
+				row[j+k] = s * n[k]
+			}
+		}
+	}
+}
+
+// Embed calls f for every entry of old with its place in the same parameter
+// of a grown network: equal indices on every axis, counted in units of the
+// axis's Dim.
+func Embed(old, grown *Param, f func(from, to int)) {
+	places := make([][]int, len(old.Axes)) // of old indices on each axis of grown
+	for i, a := range old.Axes {
+		places[i] = a.places(grown.Axes[i])
+	}
+	var walk func(axis, from, to int)
+	walk = func(axis, from, to int) {
+		if axis == len(places) {
+			f(from, to)
+			return
+		}
+		n, m := len(places[axis]), grown.Axes[axis].Size()
+		for i, p := range places[axis] {
+			walk(axis+1, from*n+i, to*m+p)
+		}
+	}
+	walk(0, 0, 0)
+}
+
+// places lists where the entries of a stand on the same axis after growth.
+func (a Axis) places(grown Axis) []int {
+	p := make([]int, a.Size())
+	if a.Dim == nil {
+		for i := range p {
+			p[i] = i
+		}
+		return p
+	}
+	n, m := a.Dim.Size(), grown.Dim.Size()
+	for i := range p {
+		inner, unit, outer := i%a.Inner, i/a.Inner%n, i/a.Inner/n
+		p[i] = (outer*m+unit)*a.Inner + inner
+	}
+	return p
+}

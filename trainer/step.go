@@ -1,0 +1,171 @@
+package trainer
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/espalier-ml/espalier/kernels"
+	"github.com/espalier-ml/espalier/trainer/data"
+	"github.com/espalier-ml/espalier/trainer/graph"
+	"github.com/espalier-ml/espalier/trainer/metrics"
+)
+
+// step computes one step and commits it.
+func (r *Run) step(ctx context.Context) (stop bool, err error) {
+	wait, cancel := context.WithTimeout(ctx, r.cfg.Patience)
+	defer cancel()
+	batch, err := r.loader.Next(wait)
+	if err != nil {
+		return false, fmt.Errorf("load the batch: %w", err)
+	}
+	r.control.begin(r.stop.Load())
+	if err := r.backward(batch); err != nil {
+		return false, err
+	}
+	if err := r.net.grads.wait(wait); err != nil {
+		return false, err
+	}
+	total, stop, err := r.control.agree(wait, r.Step)
+	if err != nil {
+		return false, err
+	}
+	if !total.finite() {
+		return false, fmt.Errorf("%w: the loss is %v; try a lower learning rate or clipping", ErrDiverged, total.meanLoss())
+	}
+	if err := r.emit(Reduced); err != nil {
+		return false, err
+	}
+	rate, norm, err := r.update()
+	if err != nil {
+		return false, err
+	}
+	r.flops += float64(r.net.prog.Flops) * float64(r.cfg.Shards)
+	r.Step++
+	r.record(total, rate, norm)
+	return stop, nil
+}
+
+// backward computes the gradients of this rank's shards.
+func (r *Run) backward(batch *data.Batch) error {
+	info := r.cfg.Comm.Info()
+	mine := r.cfg.Shards / info.World
+	n := r.net
+	n.grads.step = r.Step
+	rows := batch.N / mine
+	perShard := n.prog.Loss().Len() // every row of a training batch has a target
+	env := &r.env
+	env.GradScale = float32(1 / float64(perShard*r.cfg.Shards))
+	for i := range mine {
+		shard := int(info.Rank)*mine + i
+		if err := feed(r.cfg.Device, n.prog, batch.Rows(i*rows, (i+1)*rows)); err != nil {
+			return err
+		}
+		env.Step, env.Shard = r.Step, shard
+		if err := n.prog.Run(env, n.grads.onMark); err != nil {
+			return err
+		}
+		n.grads.next()
+		t, err := sumRows(r.cfg.Device, n.prog, n.rows)
+		if err != nil {
+			return err
+		}
+		t.count = float64(perShard)
+		r.control.put(shard, t)
+	}
+	return nil
+}
+
+// feed copies a shard's rows into a program's inputs.
+func feed(dev kernels.Device, p *graph.Program, b data.Batch) error {
+	var err error
+	if b.Tokens != nil {
+		err = dev.WriteI32(p.Input("x"), b.Tokens)
+	} else {
+		err = dev.WriteF32(p.Input("x"), b.X)
+	}
+	if err != nil {
+		return err
+	}
+	return dev.WriteI32(p.Input("y"), b.Y)
+}
+
+// sumRows adds the losses and hits of a program's rows in order. buf has one
+// place a row.
+func sumRows(dev kernels.Device, p *graph.Program, buf []float32) (t tally, err error) {
+	if err := dev.ReadF32(p.Loss(), buf); err != nil {
+		return t, err
+	}
+	for _, v := range buf {
+		t.loss += float64(v)
+	}
+	if err := dev.ReadF32(p.Hit(), buf); err != nil {
+		return t, err
+	}
+	for _, v := range buf {
+		t.hits += float64(v)
+	}
+	return t, nil
+}
+
+// update applies the reduced gradients; it returns the step's rate and, where
+// it was computed, the norm of the gradient.
+func (r *Run) update() (rate, norm float64, err error) {
+	if err := r.emit(Rates); err != nil {
+		return 0, 0, err
+	}
+	env := &r.env
+	rate = r.cfg.Optim.LR * r.cfg.Schedule.At(r.Step, r.cfg.steps())
+	env.Rate, env.GradFactor, env.WeightDecay = float32(rate), 1, 1
+	norm = math.NaN()
+	if r.cfg.Clip > 0 || r.logs(r.Step+1) {
+		sq, err := r.net.gradSquares(env)
+		if err != nil {
+			return 0, 0, err
+		}
+		norm = math.Sqrt(sq)
+		if r.cfg.Clip > 0 && norm > r.cfg.Clip {
+			env.GradFactor = float32(r.cfg.Clip / norm)
+		}
+	}
+	return rate, norm, r.net.opt.Step(env, r.Step)
+}
+
+// logs reports whether the run records a measurement after n steps: the first
+// few, then every LogEvery.
+func (r *Run) logs(n uint64) bool {
+	return n <= 3 || n%r.cfg.LogEvery == 0 || n == r.cfg.steps()
+}
+
+// window collects what is reported together.
+type window struct {
+	tally   tally
+	samples int
+	since   time.Time
+}
+
+// record adds a committed step to the window and reports it when due.
+func (r *Run) record(t tally, rate, norm float64) {
+	w := &r.window
+	if w.samples == 0 {
+		w.since = r.stepStarted
+	}
+	w.tally.add(t)
+	w.samples += r.net.batch
+	r.stepStarted = time.Now()
+	if !r.logs(r.Step) {
+		return
+	}
+	rec := &metrics.Train{Step: int64(r.Step), Epoch: metrics.Number(r.epoch()), Seconds: metrics.Number(r.seconds()),
+		Samples: int64(r.Samples()), Loss: metrics.Number(w.tally.meanLoss()), LR: metrics.Number(rate),
+		SamplesPerSec: metrics.Number(float64(w.samples) / time.Since(w.since).Seconds()),
+		Flops:         metrics.Number(r.flops), GradNorm: metrics.Number(norm)}
+	if !r.cfg.Model.Sequence() {
+		rec.Accuracy = metrics.Of(w.tally.accuracy())
+	}
+	r.cfg.Report(rec)
+	*w = window{}
+}
+
+func (r *Run) epoch() float64 { return float64(r.Samples()) / float64(r.cfg.Train.Samples()) }

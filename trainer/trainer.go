@@ -1,0 +1,187 @@
+// Package trainer is the training loop: it runs steps of a growing network,
+// sums their gradients over shards and ranks, updates, evaluates, saves, and
+// applies the changes of the network that methods propose.
+//
+//	for step < steps {
+//		Boundary             a method may propose a Mutation; it is applied here
+//		for shard in mine {
+//			forward, backward   a bucket is summed over ranks while backward goes on
+//		}
+//		wait for the sums    losses, counts and requests to stop travel with them
+//		Reduced              gradients of the whole batch are there
+//		Rates                methods set the rate of every block
+//		update               one pass over the parameters
+//		Stepped              the step is committed
+//		evaluate, save       where the plan says so
+//	}
+//	Finished
+//
+// The events are those of [Event], in this order on every rank. All that a
+// method may base a decision on is equal on all ranks when its event fires.
+//
+// Promise: the state after step s is a function of the configuration and the
+// seed. It depends neither on the number of ranks (while it divides the
+// shards), nor on threads, nor on how often the run was stopped and resumed.
+//
+// Left to others: who the ranks are and how they talk (collective, launch),
+// what is computed (kernels, trainer/graph), when to change (methods).
+package trainer
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/espalier-ml/espalier/collective"
+	"github.com/espalier-ml/espalier/kernels"
+	"github.com/espalier-ml/espalier/trainer/data"
+	"github.com/espalier-ml/espalier/trainer/graph"
+	"github.com/espalier-ml/espalier/trainer/metrics"
+	"github.com/espalier-ml/espalier/trainer/models"
+	"github.com/espalier-ml/espalier/trainer/optim"
+)
+
+// Event is a point of the loop at which methods are called.
+type Event uint8
+
+// Events in the order of the loop.
+const (
+	Boundary Event = iota // before a step; the only place for Propose
+	Reduced               // gradients are summed
+	Rates                 // block factors may be set
+	Stepped               // parameters are updated, Step counts the step as done
+	Finished              // after the last step
+)
+
+func (e Event) String() string {
+	return [...]string{"boundary", "reduced", "rates", "stepped", "finished"}[e]
+}
+
+// Method changes how a network trains. On is called for every event on every
+// rank and must decide alike everywhere: from the run's plan or from reduced
+// values, never from a clock or from its own shards.
+type Method interface {
+	Name() string
+	On(e Event, r *Run) error
+	// Save and Load keep the method's state in checkpoints; nil means none.
+	Save() (json.RawMessage, error)
+	Load(json.RawMessage) error
+}
+
+// Phase is a run of steps with one batch size.
+type Phase struct {
+	Steps uint64
+	Batch int // samples of a step over all ranks, a multiple of the shards
+}
+
+// Config is everything that a run is a function of, and what it reports to.
+type Config struct {
+	Model    models.Spec
+	Sizes    graph.Sizes // at the start; Dims not listed have full size
+	Seed     uint64
+	Shards   int
+	Timeline []Phase
+	Optim    optim.Config
+	Schedule optim.Schedule
+	Clip     float64 // largest gradient norm; 0 means no clipping
+	Methods  []Method
+
+	Train, Test data.Source
+	// EvalEvery and SaveEvery count steps; 0 means only at the end.
+	EvalEvery, SaveEvery, LogEvery uint64
+	EvalRows                       int // rows of an evaluation batch; 0 means 256
+	KeepCheckpoints                int // 0 keeps 2
+	// BucketBytes limits a gradient bucket; 0 means 1 MiB.
+	BucketBytes int64
+
+	// Name, Variant, Threads and Stages are for the record only.
+	Name, Variant   string
+	Threads, Stages int
+
+	// Dir is where checkpoints go; "" means none are kept.
+	Dir string
+	// Job identifies the resolved job in checkpoints; a checkpoint of another
+	// job is refused.
+	Job string
+	// Report receives records on rank 0; nil means nobody listens.
+	Report func(metrics.Record)
+	Log    *zap.Logger
+
+	Device kernels.Device
+	Comm   collective.Comm
+	// Patience bounds every wait for another rank. 0 means two minutes.
+	Patience time.Duration
+}
+
+// Validate says what is wrong with a configuration.
+func (c *Config) Validate() error {
+	if err := c.Model.Check(); err != nil {
+		return err
+	}
+	if err := c.Optim.Validate(); err != nil {
+		return err
+	}
+	if err := c.Schedule.Validate(); err != nil {
+		return err
+	}
+	world := c.Comm.Info().World
+	switch {
+	case c.Shards < 1 || c.Shards&(c.Shards-1) != 0 || c.Shards > 1024:
+		return fmt.Errorf("%d shards: want a power of two up to 1024", c.Shards)
+	case c.Shards%world != 0:
+		return fmt.Errorf("%d workers cannot share %d shards equally: want a power of two of workers, at most %d", world, c.Shards, c.Shards)
+	case len(c.Timeline) == 0:
+		return fmt.Errorf("the run has no steps: more epochs or a smaller batch")
+	case c.Clip < 0 || math.IsNaN(c.Clip):
+		return fmt.Errorf("clip %v: want 0 or more", c.Clip)
+	}
+	for i, p := range c.Timeline {
+		if p.Batch < 1 || p.Batch%c.Shards != 0 {
+			return fmt.Errorf("phase %d: batch %d is no multiple of %d shards", i, p.Batch, c.Shards)
+		}
+	}
+	return nil
+}
+
+// steps is the length of the run.
+func (c *Config) steps() (n uint64) {
+	for _, p := range c.Timeline {
+		n += p.Steps
+	}
+	return n
+}
+
+// samples is the number of samples that the run consumes.
+func (c *Config) samples() (n uint64) { return c.cursor(c.steps()) }
+
+// cursor is the number of samples consumed before the given step, and with it
+// the place of the step's first sample.
+func (c *Config) cursor(step uint64) (n uint64) {
+	for _, p := range c.Timeline {
+		k := min(step, p.Steps)
+		n += k * uint64(p.Batch)
+		step -= k
+	}
+	return n
+}
+
+// batch is the global batch of a step; the last one's beyond the end.
+func (c *Config) batch(step uint64) int {
+	for _, p := range c.Timeline {
+		if step < p.Steps {
+			return p.Batch
+		}
+		step -= p.Steps
+	}
+	return c.Timeline[len(c.Timeline)-1].Batch
+}
+
+func (c *Config) maxBatch() (n int) {
+	for _, p := range c.Timeline {
+		n = max(n, p.Batch)
+	}
+	return n
+}
