@@ -1,0 +1,25 @@
+package cpu
+
+//go:noescape
+func gemmRows(a *gemmArgs)
+
+//go:noescape
+func gemmCols(a *gemmArgs)
+
+//go:noescape
+func packWide(dst, src *float32, ld uintptr, k int, mask *int32)
+
+//go:noescape
+func packTransposed(dst, src *float32, ld uintptr, k8 int)
+
+//go:noescape
+func packTall(dst, src *float32, ld uintptr, k, rows int)
+
+//go:noescape
+func addRowsAVX(dst, src *float32, ld uintptr, k, n int)
+
+//go:noescape
+func fmaChains(n int)
+
+//go:noescape
+func triadLoop(a, b, c *float32, n int)

@@ -1,0 +1,182 @@
+package cpu
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+	"unsafe"
+
+	"github.com/espalier-ml/espalier/kernels"
+	"github.com/espalier-ml/espalier/kernels/philox"
+)
+
+// workbench is a place to run ops: operands between pages that must not be
+// touched, filled from a counter.
+type workbench struct {
+	t    testing.TB
+	d    *Device
+	end  bool // operands end where their page ends
+	made []*kernels.Tensor
+}
+
+func newWorkbench(t testing.TB, o Options, end bool) *workbench {
+	d, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	return &workbench{t: t, d: d, end: end}
+}
+
+// random returns a placed operand; equal names in equal order give equal
+// contents on every bench.
+func (b *workbench) random(name string, shape ...int) *kernels.Tensor {
+	x := kernels.New(name, kernels.F32, shape...)
+	f := fenced(b.t, x.Len(), b.end)
+	x.Buf = wrapped(unsafe.Slice((*byte)(unsafe.Pointer(&f[0])), 4*len(f)))
+	key := philox.NewKey(uint64(len(b.made)), name)
+	for i := range f {
+		f[i] = 2*philox.Uniform(key.Index(uint64(i))[0]) - 1
+	}
+	b.made = append(b.made, x)
+	return x
+}
+
+func (b *workbench) run(ops ...kernels.Op) {
+	b.t.Helper()
+	x, err := b.d.Compile(ops)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer x.Close()
+	if err := x.Run(&kernels.Env{}, nil); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// agree runs the ops that make describes on the reference and on one and
+// three threads, operands at both ends of their pages, and compares every
+// operand: near the reference, the same bits on all threads.
+func agree(t *testing.T, tolerance float64, make func(b *workbench) []kernels.Op) {
+	t.Helper()
+	needAVX2(t)
+	want := newWorkbench(t, Options{Threads: 1, Portable: true}, false)
+	want.run(make(want)...)
+	var first *workbench
+	for _, threads := range []int{1, 3} {
+		got := newWorkbench(t, Options{Threads: threads, Spin: -1}, threads == 1)
+		got.run(make(got)...)
+		for i, x := range got.made {
+			near(t, x, F32(x), F32(want.made[i]), tolerance)
+			if first != nil && !slices.EqualFunc(F32(x), F32(first.made[i]), func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) }) {
+				t.Fatalf("%v: threads change bits", x)
+			}
+		}
+		first = got
+	}
+}
+
+// near compares with the root mean square of the operand as measure.
+func near(t *testing.T, x *kernels.Tensor, got, want []float32, tolerance float64) {
+	t.Helper()
+	square := 0.0
+	for _, v := range want {
+		square += float64(v) * float64(v)
+	}
+	rms := math.Sqrt(square / float64(len(want)))
+	for i, v := range want {
+		if d := math.Abs(float64(got[i]) - float64(v)); !(d <= tolerance*(rms+math.Abs(float64(v)))) {
+			t.Fatalf("%v element %d is %g, want %g (root mean square %.3g)", x, i, got[i], v, rms)
+		}
+	}
+}
+
+// Shapes that take every cut of lowerMatMul, with tails in all of them.
+func TestMatMulCuts(t *testing.T) {
+	for _, c := range []struct {
+		cut    string
+		a, b   []int
+		ta, tb bool
+	}{
+		{"grid", []int{13, 300}, []int{300, 65}, false, false},
+		{"grid", []int{130, 70}, []int{70, 530}, false, false},
+		{"grid transposed B", []int{33, 270}, []int{77, 270}, false, true},
+		{"grid of a few columns", []int{128, 270}, []int{10, 270}, false, true},
+		{"grid transposed A", []int{37, 50}, []int{37, 90}, true, false},
+		{"grid tall", []int{45, 523}, []int{45, 135}, true, false},
+		{"grid tall in blocks", []int{300, 515}, []int{300, 130}, true, false},
+		{"grid both transposed", []int{70, 20}, []int{90, 70}, true, true},
+		{"images", []int{3, 33, 29}, []int{29, 37}, false, false},
+		{"images transposed B", []int{9, 32, 300}, []int{37, 300}, false, true},
+		{"rows", []int{301, 20}, []int{20, 41}, false, false},
+		{"rows transposed B", []int{260, 33}, []int{18, 33}, false, true},
+		{"gradient by image", []int{3, 33, 20}, []int{3, 33, 17}, true, false},
+		{"gradient by image, many", []int{70, 32, 9}, []int{70, 32, 8}, true, false},
+		{"gradient by image, tall", []int{2, 300, 520}, []int{2, 300, 130}, true, false},
+		{"gradient by rows", []int{1030, 20}, []int{1030, 17}, true, false},
+		{"products", []int{5, 20, 31}, []int{5, 31, 33}, false, false},
+		{"products transposed", []int{3, 31, 20}, []int{3, 33, 31}, true, true},
+	} {
+		for _, acc := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s %v %v acc %v", c.cut, c.a, c.b, acc), func(t *testing.T) {
+				agree(t, 1e-5, func(b *workbench) []kernels.Op {
+					o := &kernels.MatMul{A: b.random("a", c.a...), B: b.random("b", c.b...), TransA: c.ta, TransB: c.tb, Acc: acc}
+					o.C = o.A // for Dims: a batch only if C has rank 3
+					if len(c.b) == 3 && c.cut[:8] == "gradient" {
+						o.C = kernels.New("", kernels.F32, 1, 1)
+					}
+					_, m, n, _ := o.Dims()
+					switch {
+					case c.ta && c.cut[:8] == "gradient":
+						o.C = b.random("c", m, n)
+					case c.ta && len(c.b) == 3:
+						o.C = b.random("c", c.a[0], m, n)
+					case c.ta:
+						o.C = b.random("c", m, n)
+					default:
+						o.C = b.random("c", append(slices.Clone(c.a[:len(c.a)-1]), n)...)
+					}
+					if acc {
+						o.Alpha = -0.3
+					}
+					return []kernels.Op{o}
+				})
+			})
+		}
+	}
+}
+
+func TestMatMulEpilogues(t *testing.T) {
+	for act := kernels.NoAct; act <= kernels.Sigmoid; act++ {
+		for _, shape := range [][]int{{20, 300}, {3, 40, 300}, {300, 20}} {
+			for _, pre := range []bool{false, true} {
+				t.Run(fmt.Sprint(act, shape, pre), func(t *testing.T) {
+					agree(t, 1e-5, func(b *workbench) []kernels.Op {
+						out := append(slices.Clone(shape[:len(shape)-1]), 37)
+						o := &kernels.MatMul{A: b.random("a", shape...), B: b.random("b", shape[len(shape)-1], 37), Bias: b.random("bias", 37), Act: act, C: b.random("c", out...)}
+						if pre {
+							o.Pre = b.random("pre", out...)
+						}
+						return []kernels.Op{o}
+					})
+				})
+			}
+		}
+	}
+}
+
+func TestSumRowsCuts(t *testing.T) {
+	for _, c := range []struct{ x, y []int }{
+		{[]int{1, 5}, []int{5}}, {[]int{300, 77}, []int{77}}, {[]int{70, 3, 41}, []int{41}}, {[]int{9, 6, 5}, []int{6, 5}},
+		{[]int{3, 7}, []int{1}}, {[]int{4, 6}, []int{2, 6}}, {[]int{130, 1}, []int{1}},
+	} {
+		for _, acc := range []bool{false, true} {
+			t.Run(fmt.Sprint(c.x, c.y, acc), func(t *testing.T) {
+				agree(t, 1e-5, func(b *workbench) []kernels.Op {
+					return []kernels.Op{&kernels.SumRows{X: b.random("x", c.x...), Y: b.random("y", c.y...), Acc: acc}}
+				})
+			})
+		}
+	}
+}
