@@ -29,14 +29,54 @@ const (
 	blockRows = 192
 )
 
-// gemmArgs are the arguments of a micro-kernel: tiles of `rows` rows by 16
-// columns, c = d + a·b. All strides are bytes.
+// gemmArgs are the arguments of a micro-kernel: tiles of rows rows by 16
+// columns, c = d + a·b. All strides are bytes. The kernel leaves a, c and d
+// behind its last tile.
 type gemmArgs struct {
 	a, b, c, d            *float32 // d may be nil
-	lda, ldc, ldd         uintptr  // gemmCols: lda is the way from k to k+1
+	lda, ldc, ldd         uintptr  // walking down columns, lda is the way from k to k+1
 	tileA, tileC, tileD   uintptr  // from tile to tile
 	k, tiles, rows, floor int      // tiles counts down to 0; floor 1: negative results become 0
 	mask                  *int32   // of the columns, nil for 16
+}
+
+// walk is the way a micro-kernel takes through A.
+type walk uint8
+
+const (
+	alongRows   walk = iota // A as it is
+	downColumns             // Aᵀ in place
+	downTiles               // Aᵀ packed by packA
+)
+
+// sweep computes m rows of one panel of columns.
+func (x *gemmArgs) sweep(m int, w walk) {
+	tiles, low, high := tilesOf(m)
+	for x.rows = low + 1; x.rows >= low; x.rows-- {
+		x.tiles = high
+		if x.rows == low {
+			x.tiles = tiles - high
+		}
+		if x.tiles == 0 {
+			continue
+		}
+		rows := uintptr(x.rows)
+		x.tileC, x.tileD = rows*x.ldc, rows*x.ldd
+		if x.d == nil {
+			x.tileD = 0
+		}
+		switch w {
+		case alongRows:
+			x.tileA = rows * x.lda
+			gemmRows(x)
+		case downColumns:
+			x.tileA = rows * 4
+			gemmCols(x)
+		case downTiles:
+			x.lda, x.tileA = rows*4, rows*4*uintptr(x.k)
+			gemmCols(x)
+		}
+	}
 }
 
 // laneMask[16-w:] are masks of 16 lanes, the first w set.
@@ -138,10 +178,12 @@ func (g *gemm) stream(scratch, a, b, c []float32, m0, m1, n0, n1 int, e *epilogu
 
 // epilogue is what happens to a sum before it is stored.
 type epilogue struct {
-	acc  bool      // add to C
-	bias []float32 // by column, or nil
-	act  kernels.Act
-	pre  []float32 // like C: takes the value before act, or nil
+	acc    bool      // add to C
+	bias   []float32 // by column, or nil
+	from   []float32 // a matrix to add, rows ldFrom apart, or nil
+	ldFrom int
+	act    kernels.Act
+	pre    []float32 // like C: takes the value before act, or nil
 }
 
 // run computes rows [m0, m1) and columns [n0, n1) of C; packed holds those
@@ -191,51 +233,33 @@ func (g *gemm) packA(dst, a []float32, r0, r1 int) {
 
 // block computes one block of rows, panel by panel.
 func (g *gemm) block(a, packed, c []float32, r0, r1, n0, n1 int, e *epilogue) {
-	x := gemmArgs{lda: uintptr(g.lda * 4), ldc: uintptr(g.ldc * 4)}
-	tiles, low, high := tilesOf(r1 - r0)
 	kc := g.kBlock()
 	for k0 := 0; k0 < g.k; k0 += kc {
-		k1 := min(k0+kc, g.k)
-		x.k = k1 - k0
-		if k1 == g.k && e.act == kernels.ReLU && e.pre == nil {
+		x := gemmArgs{lda: uintptr(g.lda * 4), ldc: uintptr(g.ldc * 4), k: min(kc, g.k-k0)}
+		if k0+kc >= g.k && e.act == kernels.ReLU && e.pre == nil {
 			x.floor = 1
 		}
+		first, w := r0*g.lda+k0, alongRows // of A
+		switch {
+		case g.tall:
+			first, w = k0*g.m+r0*x.k, downTiles
+		case g.transA:
+			first, w = k0*g.lda+r0, downColumns
+		}
 		for j := n0; j < n1; j += panel {
-			x.b, x.mask = &packed[0], maskOf(n1-j)
-			packed = packed[x.k*panel:]
-			r := r0
-			for rows := low + 1; rows >= low; rows-- {
-				count := high
-				if rows == low {
-					count = tiles - high
-				}
-				if count == 0 {
-					continue
-				}
-				x.rows, x.tiles = rows, count
-				x.c, x.tileC = &c[r*g.ldc+j], uintptr(rows*g.ldc*4)
-				switch {
-				case e.acc || k0 > 0:
-					x.d, x.ldd, x.tileD = x.c, x.ldc, x.tileC
-				case e.bias != nil:
-					x.d, x.ldd, x.tileD = &e.bias[j], 0, 0
-				default:
-					x.d, x.ldd, x.tileD = nil, 0, 0
-				}
-				switch {
-				case g.tall:
-					x.lda = uintptr(rows * 4)
-					x.a, x.tileA = &a[k0*g.m+r*x.k], uintptr(rows*x.k*4)
-					gemmCols(&x)
-				case g.transA:
-					x.a, x.tileA = &a[k0*g.lda+r], uintptr(rows*4)
-					gemmCols(&x)
-				default:
-					x.a, x.tileA = &a[r*g.lda+k0], uintptr(rows*g.lda*4)
-					gemmRows(&x)
-				}
-				r += rows * count
+			x.a, x.b, x.c, x.mask = &a[first], &packed[0], &c[r0*g.ldc+j], maskOf(n1-j)
+			switch {
+			case e.acc || k0 > 0:
+				x.d, x.ldd = x.c, x.ldc
+			case e.bias != nil:
+				x.d, x.ldd = &e.bias[j], 0
+			case e.from != nil:
+				x.d, x.ldd = &e.from[r0*e.ldFrom+j], uintptr(e.ldFrom*4)
+			default:
+				x.d = nil
 			}
+			x.sweep(r1-r0, w)
+			packed = packed[x.k*panel:]
 		}
 	}
 }

@@ -142,7 +142,7 @@ func tiles(np int, a access) {
 		p("\tVMOVUPS Y%d, %s\n\tVMOVUPS Y%d, %s", 4+2*r, c(r, 0), 5+2*r, c(r, 32))
 	}
 	p("\n%s:\n\tADDQ %d(AX), SI\n\tADDQ %d(AX), DI\n\tADDQ %d(AX), R11", l("next"), tileA, tileC, tileD)
-	p("\tDECQ %d(AX)\n\tJNZ %s\n\tVZEROUPPER\n\tRET", argTiles, l("tile"))
+	p("\tDECQ %d(AX)\n\tJNZ %s\n\tMOVQ SI, %d(AX)\n\tMOVQ DI, %d(AX)\n\tMOVQ R11, %d(AX)\n\tVZEROUPPER\n\tRET", argTiles, l("tile"), argA, argC, argD)
 
 	p("\n%s:\n\tVMOVUPS (CX), Y2\n\tVMOVUPS 32(CX), Y3\n\tTESTQ R11, R11\n\tJZ %s", l("masked"), l("mfloor"))
 	for r := range np {
