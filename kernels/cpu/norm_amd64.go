@@ -10,6 +10,10 @@ func lowerNorm(l *lowering, op kernels.Op) []stage {
 		return lowerBatchNormInfer(l, o)
 	case *kernels.BatchNormGrad:
 		return lowerBatchNormGrad(l, o)
+	case *kernels.LayerNorm:
+		return lowerLayerNorm(l, o)
+	case *kernels.LayerNormGrad:
+		return lowerLayerNormGrad(l, o)
 	}
 	return nil
 }
@@ -24,7 +28,11 @@ type bnShape struct {
 
 func newBNShape(x *kernels.Tensor) bnShape {
 	c := x.Dim(-1)
-	return bnShape{images: x.Shape[0], per: perImage(x), c: c, sum: tileWidth(c, 64), tile: tileWidth(c, 512)}
+	images, per := x.Shape[0], perImage(x)
+	if len(x.Shape) == 1 {
+		images, per = 1, c
+	}
+	return bnShape{images: images, per: per, c: c, sum: tileWidth(c, 64), tile: tileWidth(c, 512)}
 }
 
 // pixels is the number of values of one channel in a part.

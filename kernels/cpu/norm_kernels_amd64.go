@@ -116,3 +116,33 @@ func bnGradApplyReLU(dx *float32, dy *float32, x *float32, mean *float32, a *flo
 //
 //go:noescape
 func addWide(sum *float64, x *float32, n int)
+
+// layerNormRows normalises rows of width elements; share is 1/width.
+//
+//go:noescape
+func layerNormRows(y *float32, x *float32, gamma *float32, beta *float32, mean *float32, inv *float32, width int, rows int, eps float32, share float32)
+
+// layerNormGradRows computes dx of rows of width elements and adds to dgamma and dbeta; share is 1/width.
+//
+//go:noescape
+func layerNormGradRows(dx *float32, dy *float32, x *float32, gamma *float32, mean *float32, inv *float32, dgamma *float32, dbeta *float32, width int, rows int, share float32)
+
+// layerNormGradRowsAcc computes dx of rows of width elements and adds to dgamma and dbeta; share is 1/width.
+//
+//go:noescape
+func layerNormGradRowsAcc(dx *float32, dy *float32, x *float32, gamma *float32, mean *float32, inv *float32, dgamma *float32, dbeta *float32, width int, rows int, share float32)
+
+// rmsNormRows is layerNormRows around 0.
+//
+//go:noescape
+func rmsNormRows(y *float32, x *float32, gamma *float32, beta *float32, mean *float32, inv *float32, width int, rows int, eps float32, share float32)
+
+// rmsNormGradRows computes dx of rows of width elements and adds to dgamma and dbeta; share is 1/width.
+//
+//go:noescape
+func rmsNormGradRows(dx *float32, dy *float32, x *float32, gamma *float32, mean *float32, inv *float32, dgamma *float32, dbeta *float32, width int, rows int, share float32)
+
+// rmsNormGradRowsAcc computes dx of rows of width elements and adds to dgamma and dbeta; share is 1/width.
+//
+//go:noescape
+func rmsNormGradRowsAcc(dx *float32, dy *float32, x *float32, gamma *float32, mean *float32, inv *float32, dgamma *float32, dbeta *float32, width int, rows int, share float32)

@@ -12,6 +12,7 @@ import (
 type file struct {
 	asm, decl strings.Builder
 	consts    []uint32 // vector constants, in order of first use
+	ordered   bool     // the constant of order is used
 	labels    int
 }
 
@@ -252,9 +253,15 @@ func (k *kernel) block(label, exit string, vectors int, rows []string, body func
 }
 
 // constant is a vector with the value in all lanes, as a memory operand.
-func (f *file) constant(x float32) string { return f.word(math.Float32bits(x)) }
+func (f *file) constant(x float32) string { return f.constantWord(math.Float32bits(x)) }
 
-func (f *file) word(bits uint32) string {
+// order is the vector of 64-bit numbers 0, 2, 1, 3.
+func (f *file) order() string {
+	f.ordered = true
+	return "order<>(SB)"
+}
+
+func (f *file) constantWord(bits uint32) string {
 	if !slices.Contains(f.consts, bits) {
 		f.consts = append(f.consts, bits)
 	}
@@ -275,6 +282,9 @@ func (f *file) source() string {
 	data("tailMask", []uint32{on, on, on, on, on, on, on, on, 0, 0, 0, 0, 0, 0, 0, 0})
 	for _, c := range f.consts {
 		data(fmt.Sprintf("w%08x", c), []uint32{c, c, c, c, c, c, c, c})
+	}
+	if f.ordered {
+		data("order", []uint32{0, 0, 2, 0, 1, 0, 3, 0})
 	}
 	return b.String() + f.asm.String()
 }

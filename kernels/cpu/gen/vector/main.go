@@ -20,7 +20,7 @@ import (
 func outputs() (map[string][]byte, error) {
 	out := map[string][]byte{}
 	for name, f := range map[string]*file{
-		"norm": normFile(),
+		"norm": normFile(), "point": pointFile(), "loss": lossFile(), "optim": optimFile(),
 	} {
 		out[name+"_kernels_amd64.s"] = []byte(f.source())
 		src, err := format.Source([]byte(f.declarations()))

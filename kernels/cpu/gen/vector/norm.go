@@ -26,6 +26,11 @@ func normFile() *file {
 	f.bnGradApply(false)
 	f.bnGradApply(true)
 	f.widen()
+	for _, rms := range []bool{false, true} {
+		f.layerNorm(rms)
+		f.layerNormGrad(rms, false)
+		f.layerNormGrad(rms, true)
+	}
 	return f
 }
 
