@@ -10,7 +10,10 @@ import (
 )
 
 // Buffer is anonymous memory outside the Go heap, 64-byte aligned, zeroed.
-type Buffer struct{ b []byte }
+type Buffer struct {
+	b      []byte
+	mapped []byte // all of the mapping, at least a byte
+}
 
 // Alloc maps fresh memory.
 func (d *Device) Alloc(n int) (kernels.Buffer, error) {
@@ -21,7 +24,7 @@ func (d *Device) Alloc(n int) (kernels.Buffer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cpu: allocate %d bytes: %w", n, err)
 	}
-	return &Buffer{b: b[:n:n]}, nil
+	return &Buffer{b: b[:n:n], mapped: b}, nil
 }
 
 // Wrap implements kernels.Device; Close of the result leaves the memory alone.
@@ -67,11 +70,11 @@ func (b *Buffer) Host() []byte { return b.b }
 
 // Close unmaps the memory.
 func (b *Buffer) Close() error {
-	if b.b == nil {
+	if b.mapped == nil {
 		return nil
 	}
-	m := b.b[:max(cap(b.b), 1):max(cap(b.b), 1)]
-	b.b = nil
+	m := b.mapped
+	b.b, b.mapped = nil, nil
 	return unix.Munmap(m)
 }
 
