@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"github.com/espalier-ml/espalier/collective"
@@ -131,14 +132,12 @@ func (c *control) ended() *collective.AbortError {
 	switch a.state.Load() {
 	case 0:
 		return nil
-	case abortClaimed: // for the few instructions until it is complete, or for ever if the writer died there
-		for range 1000 {
-			pause(64)
-			if a.state.Load() == abortComplete {
-				return a.read()
+	case abortClaimed: // until the writer has come to the end, which it may not live to see
+		for limit := time.Now().Add(time.Second); a.state.Load() != abortComplete; time.Sleep(100 * time.Microsecond) {
+			if time.Now().After(limit) {
+				return &collective.AbortError{By: collective.NoRank, Reason: "a rank died while it aborted the group"}
 			}
 		}
-		return &collective.AbortError{By: collective.NoRank, Reason: "a rank died while it aborted the group"}
 	}
 	return a.read()
 }

@@ -102,15 +102,12 @@ func (h *Host) Close() error {
 // Join makes this process a rank of the group whose segment it inherited. It
 // takes the file over and closes it with the Comm, or if it fails.
 func Join(file *os.File, rank collective.Rank, o Options) (*Comm, error) {
-	seg, err := openMemfd(file, controlBytes)
-	if err == nil {
-		var c *Comm
-		if c, err = newComm(seg, int(rank), o); err == nil {
-			return c, nil
-		}
+	c, err := newComm(openMemfd(file), int(rank), o)
+	if err != nil {
+		file.Close()
+		return nil, err
 	}
-	file.Close()
-	return nil, err
+	return c, nil
 }
 
 // NewGroup makes all ranks of a group in this process, each with mappings of
@@ -165,5 +162,5 @@ func spinFor(chosen time.Duration, world int) time.Duration {
 	case 2*world <= cpus:
 		return 100 * time.Microsecond
 	}
-	return 10 * time.Microsecond
+	return 50 * time.Microsecond
 }

@@ -56,7 +56,7 @@ func (c *Comm) carryOut(q *queued) error {
 		e = collective.Event{Kind: q.call.Kind, Meta: q.call.Meta, Bytes: q.call.In.Size(), Start: time.Now()}
 	}
 	err := c.run(q)
-	if err != nil && c.ctl.ended() == nil {
+	if _, ended := err.(*collective.AbortError); err != nil && !ended {
 		c.ctl.end(c.info.Rank, codeOther, err.Error())
 		err = c.ctl.ended()
 	}

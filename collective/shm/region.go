@@ -81,12 +81,13 @@ func (c *Comm) alloc(r *region) error {
 }
 
 func (c *Comm) attach(r *region) error {
-	size := (r.stride*int64(c.info.World) + pageSize - 1) &^ (pageSize - 1)
-	if err := c.seg.reserve(r.off+r.stride*int64(c.info.Rank), r.bytes); err != nil {
-		return err
-	}
+	size := int64(0) // of the window
 	if r.bytes > 0 {
-		if err := c.seg.reserve(r.off+size-1, 1); err != nil { // the file must reach the window's end
+		size = (r.stride*int64(c.info.World) + pageSize - 1) &^ (pageSize - 1)
+		if err := c.seg.reserve(r.off+r.stride*int64(c.info.Rank), r.bytes); err != nil {
+			return err
+		}
+		if err := c.seg.reserve(r.off+size-1, 1); err != nil { // the segment must reach the window's end
 			return err
 		}
 	}
@@ -100,6 +101,9 @@ func (c *Comm) attach(r *region) error {
 	r.mem = mem
 	r.arenas = make([][]byte, c.info.World)
 	for k := range r.arenas {
+		if size == 0 {
+			break
+		}
 		at := r.stride * int64(k)
 		r.arenas[k] = mem[at : at+r.bytes : at+r.bytes]
 	}

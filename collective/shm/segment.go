@@ -50,17 +50,10 @@ func (m memfd) again() (memfd, error) {
 	return memfd{os.NewFile(uintptr(fd), m.file.Name())}, nil
 }
 
-// openMemfd takes over an inherited segment of at least n bytes.
-func openMemfd(file *os.File, n int64) (memfd, error) {
-	info, err := file.Stat()
-	if err != nil {
-		return memfd{}, fmt.Errorf("shared memory: %w", err)
-	}
-	if info.Size() < n {
-		return memfd{}, fmt.Errorf("shared memory: segment of %d bytes, want at least %d", info.Size(), n)
-	}
+// openMemfd takes over an inherited segment.
+func openMemfd(file *os.File) memfd {
 	unix.CloseOnExec(int(file.Fd()))
-	return memfd{file}, nil
+	return memfd{file}
 }
 
 func (m memfd) reserve(off, n int64) error {
@@ -76,6 +69,13 @@ func (m memfd) reserve(off, n int64) error {
 func (m memfd) window(off, n int64) ([]byte, error) {
 	if n == 0 {
 		return nil, nil
+	}
+	info, err := m.file.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("shared memory: %w", err)
+	}
+	if info.Size() < off+n { // touching a page beyond the end is fatal
+		return nil, fmt.Errorf("shared memory: segment of %d bytes, want at least %d", info.Size(), off+n)
 	}
 	w, err := unix.Mmap(int(m.file.Fd()), off, int(n), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
 	if err != nil {
@@ -112,6 +112,9 @@ func newHeap() *heap { return &heap{windows: map[int64][]byte{}} }
 func (h *heap) reserve(off, n int64) error { return nil }
 
 func (h *heap) window(off, n int64) ([]byte, error) {
+	if n == 0 {
+		return nil, nil
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.windows[off] == nil {

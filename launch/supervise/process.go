@@ -100,7 +100,7 @@ func spin(world int) time.Duration {
 	case world > cpus:
 		return -1
 	case 2*world > cpus:
-		return 10 * time.Microsecond
+		return 50 * time.Microsecond
 	}
 	return 100 * time.Microsecond
 }

@@ -35,7 +35,7 @@ func (b *buffer) Write(p []byte) (int, error) {
 
 func run(ctx context.Context, role string, world int, change func(*Spec)) (stdout, stderr string, err error) {
 	var out, errs buffer
-	s := Spec{Env: []string{roleKey + "=" + role}, World: world, Stdout: &out, Stderr: &errs, Grace: time.Minute}
+	s := Spec{Env: []string{roleKey + "=" + role, "GORACE=atexit_sleep_ms=0"}, World: world, Stdout: &out, Stderr: &errs, Grace: time.Minute}
 	if change != nil {
 		change(&s)
 	}
