@@ -102,3 +102,25 @@ func TestBatchNormHardInputs(t *testing.T) {
 		})
 	}
 }
+
+func TestLayerNorm(t *testing.T) {
+	var trials []trial
+	for _, s := range [][]int{{8, 16, 64}, {5, 7, 33}, {300, 128}, {3, 1}, {7}, {2, 3, 1000}} {
+		for k := range 4 {
+			rms, acc := k&1 != 0, k&2 != 0
+			c := s[len(s)-1]
+			rows := f32("", s...).Rows()
+			o := &kernels.LayerNorm{X: f32("x", s...), Gamma: f32("gamma", c), Y: f32("y", s...), InvStd: f32("inv", rows), RMS: rms, Eps: 1e-5}
+			g := &kernels.LayerNormGrad{X: o.X, DY: f32("dy", s...), Gamma: o.Gamma, InvStd: o.InvStd,
+				DX: f32("dx", s...), DGamma: f32("dgamma", c), RMS: rms, Acc: acc}
+			if !rms {
+				o.Beta, o.Mean = f32("beta", c), f32("mean", rows)
+				g.DBeta, g.Mean = f32("dbeta", c), o.Mean
+			}
+			name := fmt.Sprintf("%v,rms=%v,acc=%v", s, rms, acc)
+			trials = append(trials, trial{name: name, op: o, tol: 1e-4},
+				trial{name: "gradient," + name, op: g, tol: 1e-4, set: map[*kernels.Tensor]func(int) float32{g.InvStd: positive("inv")}})
+		}
+	}
+	runTrials(t, trials)
+}
