@@ -1,178 +1,277 @@
 package cpu
 
-import (
-	"github.com/espalier-ml/espalier/kernels"
-	"github.com/espalier-ml/espalier/kernels/vec"
-)
-
-// gradPlan computes the gradient of a convolution by its weights: every row (a
-// tap and an input channel) by a block of output channels is a sum over
-// pixels, kept in registers.
+// gradPlan computes the gradient of a convolution by its weights. Every weight
+// is a sum over pixels; a grad kernel keeps some rows by 16 or 8 lanes of them
+// in registers. Two things are chosen by an estimate of the time:
+//
+// Pixels: one job for each tap, of all pixels that meet it; or one job for each
+// class of pixels, with the rows of all taps that the class meets. The second
+// fills tiles where there are few channels, the first has longer sums.
+//
+// Sides: rows are input channels and lanes output channels; or, turned, rows
+// are output channels and lanes run through taps and input channels, which
+// lie side by side in memory. That fills the lanes where there are few or odd
+// numbers of output channels, and leaves the gradient transposed.
 type gradPlan struct {
 	window
-	blocks []convBlock
+	turned bool
 	group  int // images that jobs list pixels of
-	bands  [][]gradJob
+	calls  []gradCall
 }
 
-// gradJob is a sum over some pixels for all rows that meet them.
+// gradJob is a list of pixels.
 type gradJob struct {
-	tab           []int32 // pairs of byte offsets of runs of pixels, of x and dy
-	runs          int     // of an image
-	count         int     // pixels of a run
-	xStep, dyStep int     // bytes from pixel to pixel
-	rows          [2][]gradRows
+	runs, count       int     // runs of an image, pixels of a run
+	rowStep, laneStep int     // bytes from pixel to pixel, on the side of rows and of lanes
+	tab               []int32 // pairs of byte offsets of the runs, likewise
+}
+
+// gradCall is a job for some rows and one block of lanes.
+type gradCall struct {
+	*gradJob
+	width, n       int        // lanes, and how many exist
+	row, lane, out int        // bytes to the block's part of either side and of the result
+	rows           []gradRows // tiles
 }
 
 const (
 	// gradBytes of x and dy stay in the first-level cache while rows pass.
 	gradBytes = 22 << 10
-	// gradCall is what a call of a grad kernel costs, in multiply-adds of
-	// 16 channels.
-	gradCall = 25
+	// gradCallCost is what a call of a grad kernel costs, in cycles.
+	gradCallCost = 30
 )
 
 func newGradPlan(g window) *gradPlan {
 	p := &gradPlan{window: g}
-	if g.depthwise() {
-		p.blocks = depthBlocks(g.k)
-	} else {
-		p.blocks = channelBlocks(g.Groups, g.cg, g.kg)
-	}
-	ps := g.forwardPasses()[0]
 	line := 4 * (g.w*g.c*g.Stride + g.ow*min(g.k, 16))
 	p.group = max(1, min(g.n, gradBytes/(line*g.oh)))
-	rows := max(1, gradBytes/line)
-	even(g.oh, rows, func(lo, hi int) {
-		band := p.byClass(&ps, lo, hi)
-		if taps := p.byTap(&ps, lo, hi); !g.depthwise() && cost(taps) < cost(band) {
-			band = taps
+	ps := g.forwardPasses()[0]
+	straight, turned := []gradCall{}, []gradCall{}
+	even(g.oh, max(1, gradBytes/line), func(lo, hi int) {
+		if g.depthwise() {
+			straight = append(straight, p.depthwiseCalls(&ps, lo, hi)...)
+			return
 		}
-		p.bands = append(p.bands, band)
+		for _, b := range channelBlocks(g.Groups, g.cg, g.kg) {
+			straight = append(straight, p.straight(&ps, b, lo, hi)...)
+		}
+		if g.Groups == 1 {
+			turned = append(turned, p.turn(&ps, lo, hi)...)
+		}
 	})
+	p.calls = straight
+	if len(turned) > 0 && cost(turned) < 0.97*cost(straight) {
+		p.calls, p.turned = turned, true
+	}
 	return p
 }
 
-// byClass makes a job of each class of pixels: its rows are all taps that the
-// class meets.
-func (p *gradPlan) byClass(ps *convPass, lo, hi int) (jobs []gradJob) {
-	for _, h := range ps.h.spans(lo, hi) {
-		for _, w := range ps.w.spans(0, ps.w.n) {
-			if h.taps() > 0 && w.taps() > 0 {
-				jobs = append(jobs, p.job(ps, h, w))
+// cost estimates the cycles of a list of calls for one image. Multiply-adds
+// take half a cycle, but a chain of them four.
+func cost(calls []gradCall) (sum float64) {
+	for _, c := range calls {
+		for _, r := range c.rows {
+			cycles := max(4.2, float64(r.n))
+			if c.width == 8 {
+				cycles = max(4.2, float64(r.n+1)/2)
 			}
-		}
-	}
-	return jobs
-}
-
-// byTap makes a job of each tap: its pixels are all that meet the tap.
-func (p *gradPlan) byTap(ps *convPass, lo, hi int) (jobs []gradJob) {
-	for t := range ps.h.taps {
-		for u := range ps.w.taps {
-			h, w := ps.h.valid(t, lo, hi), ps.w.valid(u, 0, ps.w.n)
-			if h.len() > 0 && w.len() > 0 {
-				jobs = append(jobs, p.job(ps, h, w))
-			}
-		}
-	}
-	return jobs
-}
-
-// cost estimates a job list's time for one image and block of channels.
-func cost(jobs []gradJob) (sum float64) {
-	for _, j := range jobs {
-		for _, r := range j.rows[0] {
-			sum += gradCall + float64(j.runs*j.count)*max(4.2, float64(r.n))
+			sum += gradCallCost + float64(c.runs*c.count)*cycles
 		}
 	}
 	return sum
 }
 
-// job lists the pixels h × w, in runs along the longer axis, and the rows of
-// their taps.
-func (p *gradPlan) job(ps *convPass, h, w convSpan) gradJob {
-	pixel, line := 4*p.c, 4*p.w*p.c
-	j := gradJob{runs: h.len(), count: w.len(), xStep: p.Stride * pixel, dyStep: 4 * p.k}
-	down := h.len() > w.len()
+// straight returns the calls of one block of output channels.
+func (p *gradPlan) straight(ps *convPass, b convBlock, lo, hi int) []gradCall {
+	calls := func(boxes []convBox) (out []gradCall) {
+		for _, box := range boxes {
+			out = append(out, gradCall{
+				gradJob: p.job(ps, box, false), width: b.width, n: b.n,
+				row: 4 * b.in, lane: 4 * b.out, out: 4 * b.out,
+				rows: tileRows(p.inputRows(box), b.width),
+			})
+		}
+		return out
+	}
+	byTap, byClass := calls(ps.byTap(lo, hi)), calls(ps.byClass(lo, hi))
+	if cost(byTap) < cost(byClass) {
+		return byTap
+	}
+	return byClass
+}
+
+// turn returns the calls with lanes through taps and input channels.
+func (p *gradPlan) turn(ps *convPass, lo, hi int) []gradCall {
+	calls := func(boxes []convBox) (out []gradCall) {
+		for _, box := range boxes {
+			job := p.job(ps, box, true)
+			for t := range box.h.taps() {
+				for _, b := range channelBlocks(1, 0, box.w.taps()*p.c) {
+					out = append(out, gradCall{
+						gradJob: job, width: b.width, n: b.n,
+						lane: 4 * (t*p.w*p.c + b.out),
+						out:  4 * (((box.h.t0+t)*p.kw+box.w.t0)*p.c + b.out),
+						rows: tileRows(p.outputRows(), b.width),
+					})
+				}
+			}
+		}
+		return out
+	}
+	byTap, byClass := calls(ps.byTap(lo, hi)), calls(ps.byClass(lo, hi))
+	if cost(byTap) < cost(byClass) {
+		return byTap
+	}
+	return byClass
+}
+
+// depthwiseCalls has a row for each tap.
+func (p *gradPlan) depthwiseCalls(ps *convPass, lo, hi int) (out []gradCall) {
+	for _, b := range depthBlocks(p.c) {
+		for _, box := range ps.byClass(lo, hi) {
+			out = append(out, gradCall{
+				gradJob: p.job(ps, box, false), width: b.width, n: b.n,
+				row: 4 * b.in, lane: 4 * b.out, out: 4 * b.out,
+				rows: tileRows(p.inputRows(box), b.width),
+			})
+		}
+	}
+	return out
+}
+
+// convBox are the pixels h × w, all of which meet the taps of both spans.
+type convBox struct{ h, w convSpan }
+
+// byClass cuts rows [lo, hi) of the outputs into classes of equal taps.
+func (ps *convPass) byClass(lo, hi int) (boxes []convBox) {
+	for _, h := range ps.h.spans(lo, hi) {
+		for _, w := range ps.w.spans(0, ps.w.n) {
+			if h.taps() > 0 && w.taps() > 0 {
+				boxes = append(boxes, convBox{h, w})
+			}
+		}
+	}
+	return boxes
+}
+
+// byTap returns for every tap the outputs of rows [lo, hi) that meet it.
+func (ps *convPass) byTap(lo, hi int) (boxes []convBox) {
+	for t := range ps.h.taps {
+		for u := range ps.w.taps {
+			b := convBox{ps.h.valid(t, lo, hi), ps.w.valid(u, 0, ps.w.n)}
+			if b.h.len() > 0 && b.w.len() > 0 {
+				boxes = append(boxes, b)
+			}
+		}
+	}
+	return boxes
+}
+
+// job lists the pixels of a box, in runs along its longer axis.
+func (p *gradPlan) job(ps *convPass, b convBox, turned bool) *gradJob {
+	xPixel, xLine := 4*p.c, 4*p.w*p.c
+	dyPixel, dyLine := 4*p.k, 4*p.ow*p.k
+	j := &gradJob{runs: b.h.len(), count: b.w.len(), rowStep: p.Stride * xPixel, laneStep: dyPixel}
+	down := b.h.len() > b.w.len()
 	if down {
-		j = gradJob{runs: w.len(), count: h.len(), xStep: p.Stride * line, dyStep: 4 * p.ow * p.k}
+		j = &gradJob{runs: b.w.len(), count: b.h.len(), rowStep: p.Stride * xLine, laneStep: dyLine}
 	}
 	for g := range p.group {
 		for i := range j.runs {
-			r, c := h.lo+i, w.lo
+			r, c := b.h.lo+i, b.w.lo
 			if down {
-				r, c = h.lo, w.lo+i
+				r, c = b.h.lo, b.w.lo+i
 			}
-			x := (g*p.h+ps.h.in(r, h.t0))*line + ps.w.in(c, w.t0)*pixel
-			dy := 4 * ((g*p.oh+r)*p.ow + c) * p.k
+			x := (g*p.h+ps.h.in(r, b.h.t0))*xLine + ps.w.in(c, b.w.t0)*xPixel
+			dy := (g*p.oh+r)*dyLine + c*dyPixel
+			if turned {
+				x, dy = dy, x
+			}
 			j.tab = append(j.tab, int32(x), int32(dy))
 		}
 	}
-	var all []gradRow
-	for t := h.t0; t < h.t1; t++ {
-		for u := w.t0; u < w.t1; u++ {
+	if turned {
+		j.rowStep, j.laneStep = j.laneStep, j.rowStep
+	}
+	return j
+}
+
+// gradRow is a row of the gradient: where its side's values and its results
+// lie, in bytes.
+type gradRow struct{ from, to int }
+
+// inputRows are the rows of all taps of a box and all channels of a group.
+func (p *gradPlan) inputRows(b convBox) (rows []gradRow) {
+	for t := range b.h.taps() {
+		for u := range b.w.taps() {
 			for c := range p.cg {
-				all = append(all, gradRow{
-					x: (t-h.t0)*line + (u-w.t0)*pixel + 4*c,
-					w: 4 * ((t*p.kw+u)*p.cg + c) * p.k,
+				rows = append(rows, gradRow{
+					4 * ((t*p.w+u)*p.c + c),
+					4 * (((b.h.t0+t)*p.kw+b.w.t0+u)*p.cg + c) * p.k,
 				})
 			}
 		}
 	}
-	j.rows = [2][]gradRows{tileRows(all, 6), tileRows(all, 8)}
-	return j
+	return rows
 }
 
-type gradRow struct{ x, w int }
+// outputRows are the rows of a turned gradient.
+func (p *gradPlan) outputRows() (rows []gradRow) {
+	for k := range p.k {
+		rows = append(rows, gradRow{4 * k, 4 * k * p.kh * p.kw * p.c})
+	}
+	return rows
+}
 
-// tileRows cuts rows into tiles.
-func tileRows(all []gradRow, most int) (tiles []gradRows) {
+// tileRows cuts rows into tiles for blocks of a width.
+func tileRows(all []gradRow, width int) (tiles []gradRows) {
+	most := 6
+	if width == 8 {
+		most = 8
+	}
 	even(len(all), most, func(lo, hi int) {
 		t := gradRows{n: hi - lo}
 		for i, r := range all[lo:hi] {
-			t.x[i], t.w[i] = int32(r.x), int32(r.w)
+			t.from[i], t.to[i] = int32(r.from), int32(r.to)
 		}
 		tiles = append(tiles, t)
 	})
 	return tiles
 }
 
-// run adds the gradient of images [lo, hi) to dw.
-func (p *gradPlan) run(x, dy, dw []float32, lo, hi int) {
-	xImage, dyImage := p.h*p.w*p.c, p.oh*p.ow*p.k
+// run adds the gradient of images [lo, hi) to sum.
+func (p *gradPlan) run(x, dy, sum []float32, lo, hi int) {
 	for i := lo; i < hi; i += p.group {
 		n := min(p.group, hi-i)
-		for _, band := range p.bands {
-			for b := range p.blocks {
-				p.block(band, &p.blocks[b], x[i*xImage:], dy[i*dyImage:], dw, n)
-			}
+		rows, lanes := x[i*p.h*p.w*p.c:], dy[i*p.oh*p.ow*p.k:]
+		if p.turned {
+			rows, lanes = lanes, rows
+		}
+		for c := range p.calls {
+			p.calls[c].run(rows, lanes, sum, n, p.depthwise())
 		}
 	}
 }
 
-func (p *gradPlan) block(jobs []gradJob, b *convBlock, x, dy, dw []float32, n int) {
-	a := convGradArgs{x: addr(x, b.in), dy: addr(dy, b.out), dw: addr(dw, b.out), mask: convMask(min(b.n, 8)), flags: convAdd}
-	if b.n < 8 {
+// run adds the gradient of n images.
+func (c *gradCall) run(rows, lanes, sum []float32, n int, depthwise bool) {
+	a := convGradArgs{
+		rowSide: addr(rows, c.row/4), laneSide: addr(lanes, c.lane/4), out: addr(sum, c.out/4),
+		count: c.count, rowStep: c.rowStep, laneStep: c.laneStep, flags: convAdd,
+		mask: convMask(min(c.n, 8)), lanes: c.n,
+	}
+	if c.n < 8 {
 		a.flags |= convMasked
 	}
-	for i := range jobs {
-		j := &jobs[i]
-		rows := j.rows[0]
-		if b.width == 8 {
-			rows = j.rows[1]
-		}
-		a.count, a.xStep, a.dyStep = j.count, j.xStep, j.dyStep
-		for r := range rows {
-			a.n, a.rows = rows[r].n, addr(rows[r].x[:], 0)
-			a.tab, a.segs = addr(j.tab, 0), n*j.runs
-			p.kernel(b.width, &a)
-		}
+	for r := range c.rows {
+		t := &c.rows[r]
+		a.n, a.rows = t.n, addr(t.from[:], 0)
+		a.tab, a.segs = addr(c.tab, 0), n*c.runs
+		convGradKernel(c.width, depthwise, &a)
 	}
 }
 
-func (p *gradPlan) kernel(width int, a *convGradArgs) {
-	depthwise := p.depthwise()
+func convGradKernel(width int, depthwise bool, a *convGradArgs) {
 	switch {
 	case depthwise && width == 16:
 		convGradDepth16(a)
@@ -182,55 +281,5 @@ func (p *gradPlan) kernel(width int, a *convGradArgs) {
 		convGrad16(a)
 	default:
 		convGrad8(a)
-	}
-}
-
-func (l *lowering) convWeight(o *kernels.ConvWeight) []stage {
-	g := windowOf(o.X, o.DW, o.DY, o.Conv)
-	if !g.fits() {
-		return nil
-	}
-	p := newGradPlan(g)
-	x, dy, dw := l.ref(o.X), l.ref(o.DY), l.ref(o.DW)
-	size, parts := o.DW.Len(), batchParts(g.n)
-	tmp := l.temp("conv-weight sums", size*parts)
-	sums := l.ref(tmp)
-	return []stage{{
-		name: "conv-weight", reads: []*kernels.Tensor{o.X, o.DY}, writes: []*kernels.Tensor{tmp},
-		images: g.n, bytes: 4 * (g.h*g.w*g.c + g.oh*g.ow*g.k),
-		batch: func(_ *worker, part, lo, hi int) {
-			sum := sums.f[part*size:][:size]
-			if first, _ := partRange(g.n, part); lo == first {
-				clear(sum)
-			}
-			p.run(x.f, dy.f, sum, lo, hi)
-		},
-	}, foldStage("conv-weight fold", tmp, sums, o.DW, dw, parts, o.Acc)}
-}
-
-// foldStage adds the parts of sums in order into dst, on top of it with acc.
-func foldStage(name string, tmp *kernels.Tensor, sums *ref, out *kernels.Tensor, dst *ref, parts int, acc bool) stage {
-	size := out.Len()
-	cuts := max(1, min(16, size/8192))
-	reads := []*kernels.Tensor{tmp}
-	if acc {
-		reads = append(reads, out)
-	}
-	return stage{
-		name: name, reads: reads, writes: []*kernels.Tensor{out}, parts: cuts,
-		run: func(_ *worker, cut int) {
-			lo, hi := cut*size/cuts, (cut+1)*size/cuts
-			for ; lo < hi; lo += 2048 {
-				d := dst.f[lo:min(lo+2048, hi)]
-				if !acc {
-					copy(d, sums.f[lo:])
-				}
-				for p := range parts {
-					if p > 0 || acc {
-						vec.AddTo(d, sums.f[p*size+lo:][:len(d)])
-					}
-				}
-			}
-		},
 	}
 }

@@ -22,6 +22,7 @@ type convTileArgs struct {
 	bias       unsafe.Pointer
 	flags      int
 	mask       unsafe.Pointer // 8 lanes; set ones exist
+	lanes      int            // how many exist, with convMasked
 }
 
 // Flags of tile and grad kernels; gen/conv/tile.go knows them.
@@ -33,25 +34,28 @@ const (
 )
 
 // convGradArgs is what a grad kernel reads; gen/conv/grad.go knows the
-// offsets. It sums x[row]·dy over segs runs of count pixels. Each run begins at
-// a pair of offsets in tab, of x and dy.
+// offsets. It sums, for n rows and a block of lanes, products of a row's value
+// and the lanes' values over segs runs of count pixels. Each run begins at a
+// pair of byte offsets in tab, into the rows' and the lanes' side. (With one
+// output channel a lane, rows belong to x and lanes to dy.)
 type convGradArgs struct {
-	n           int // rows
-	x, dy, dw   unsafe.Pointer
-	rows        unsafe.Pointer // *gradRows
-	tab         unsafe.Pointer // *int32
-	segs, count int
-	xStep       int // from pixel to pixel
-	dyStep      int
-	flags       int
-	mask        unsafe.Pointer
+	n                 int
+	rowSide, laneSide unsafe.Pointer
+	out               unsafe.Pointer
+	rows              unsafe.Pointer // *gradRows
+	tab               unsafe.Pointer // *int32
+	segs, count       int
+	rowStep, laneStep int // bytes from pixel to pixel
+	flags             int
+	mask              unsafe.Pointer
+	lanes             int // with convMasked
 }
 
-// gradRows are up to 8 rows of a weight gradient: where their values of x
-// and where their outputs lie, in bytes.
+// gradRows are up to 8 rows of a weight gradient: where their values and where
+// their results lie, in bytes.
 type gradRows struct {
-	x, w [8]int32
-	n    int
+	from, to [8]int32
+	n        int
 }
 
 // convMasks holds, from 8-n on, a mask of n lanes.

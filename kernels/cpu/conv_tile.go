@@ -181,7 +181,7 @@ func (p *convPlan) tiles(c *convClass, block int, x, w, bias, y []float32, n int
 	if b.width == 8 {
 		most = 8
 	}
-	a := convTileArgs{x: addr(x, b.in), y: addr(y, b.out), mask: convMask(min(b.n, 8))}
+	a := convTileArgs{x: addr(x, b.in), y: addr(y, b.out), mask: convMask(min(b.n, 8)), lanes: b.n}
 	if bias != nil {
 		a.bias = addr(bias, b.out)
 	}

@@ -5,35 +5,35 @@ import "fmt"
 // Offsets in convGradArgs; keep with conv_kernels.go.
 const (
 	gN = 8 * iota
-	gX
-	gDY
-	gDW
+	gRowSide
+	gLaneSide
+	gOut
 	gRows
 	gTab
 	gSegs
 	gCount
-	gXStep
-	gDYStep
+	gRowStep
+	gLaneStep
 	gFlags
 	gMask
+	gLanes
 )
 
-// Registers: row pointers as below, DX the shared index into x, BX dy, SI and
-// DI their steps from pixel to pixel, CX pixels, R14 the table of runs of
-// pixels; AX the arguments before and after the loops. Y0, Y1 values of dy,
-// Y2, Y3 of x, from Y4 accumulators.
+// Registers: row pointers as below, DX their shared index, BX the lanes' side,
+// SI and DI the steps from pixel to pixel, CX pixels, R14 the table of runs of
+// pixels; AX the arguments before and after the loops. Y0, Y1 values of lanes,
+// Y2, Y3 of rows, from Y4 accumulators.
 var gradRows = []string{"R8", "R9", "R10", "R11", "R12", "R13", "R15", "AX"}
 
-// grad writes the kernel. The narrow kernel loads dy, and depthwise x, under
-// a mask, in Y3.
+// grad writes the kernel. The narrow one loads under a mask, in Y3.
 func (k kernel) grad() {
 	if k.width == 8 {
 		k.p("\tMOVQ %d(AX), CX\n\tVMOVUPS (CX), Y3", gMask)
 	}
-	k.p("\tMOVQ %d(AX), R14\n\tMOVQ %d(AX), SI\n\tMOVQ %d(AX), DI\n\tMOVQ %d(AX), CX\n\tMOVQ %d(AX), DX", gTab, gXStep, gDYStep, gRows, gX)
+	k.p("\tMOVQ %d(AX), R14\n\tMOVQ %d(AX), SI\n\tMOVQ %d(AX), DI\n\tMOVQ %d(AX), CX\n\tMOVQ %d(AX), DX", gTab, gRowStep, gLaneStep, gRows, gRowSide)
 	k.pointers(gradRows, "CX", "DX")
 	k.clear()
-	k.p("\nseg@:\n\tMOVQ a+0(FP), CX\n\tMOVLQSX (R14), DX\n\tMOVLQSX 4(R14), BX\n\tADDQ $8, R14\n\tADDQ %d(CX), BX\n\tMOVQ %d(CX), CX\n\tPCALIGN $32\n\npixel@:", gDY, gCount)
+	k.p("\nseg@:\n\tMOVQ a+0(FP), CX\n\tMOVLQSX (R14), DX\n\tMOVLQSX 4(R14), BX\n\tADDQ $8, R14\n\tADDQ %d(CX), BX\n\tMOVQ %d(CX), CX\n\tPCALIGN $32\n\npixel@:", gLaneSide, gCount)
 	k.gradStep()
 	k.p("\tADDQ SI, DX\n\tADDQ DI, BX\n\tDECQ CX\n\tJNZ pixel@")
 	k.p("\tMOVQ a+0(FP), CX\n\tDECQ %d(CX)\n\tJNZ seg@\n", gSegs)
@@ -72,7 +72,7 @@ func (k *kernel) gradStep() {
 
 // store writes the rows, or adds them to what is there.
 func (k *kernel) store() {
-	k.p("\tMOVQ a+0(FP), AX\n\tMOVQ %d(AX), CX\n\tADDQ $32, CX\n\tMOVQ %d(AX), DX\n\tMOVQ %d(AX), BX", gRows, gDW, gFlags)
+	k.p("\tMOVQ a+0(FP), AX\n\tMOVQ %d(AX), CX\n\tADDQ $32, CX\n\tMOVQ %d(AX), DX\n\tMOVQ %d(AX), BX", gRows, gOut, gFlags)
 	at := []string{"R8", "R9", "R10", "R11", "R12", "R13", "SI", "DI"}
 	k.pointers(at, "CX", "DX")
 	k.p("\tTESTQ $%d, BX\n\tJZ noAdd@", flagAdd)
@@ -90,6 +90,7 @@ func (k *kernel) store() {
 	k.each(func(r, v, acc int) { k.p("\tVMOVUPS Y%d, %d(%s)", acc, 32*v, at[r]) })
 	if k.width == 8 {
 		k.p("\tVZEROUPPER\n\tRET\n\nmasked@:")
-		k.each(func(r, v, acc int) { k.p("\tVMASKMOVPS Y%d, Y3, (%s)", acc, at[r]) })
+		k.p("\tMOVQ %d(AX), CX", gLanes)
+		k.storeLanes(at, "CX")
 	}
 }

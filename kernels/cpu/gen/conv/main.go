@@ -106,3 +106,19 @@ func (k *kernel) pointers(regs []string, table, base string) {
 		k.p("\tMOVLQSX %d(%s), %s\n\tADDQ %s, %s", 4*r, table, regs[r], base, regs[r])
 	}
 }
+
+// storeLanes stores the first lanes (1 to 7, in register count) of every row's
+// accumulator: four, two, one. Masked stores are microcode on some processors.
+func (k *kernel) storeLanes(at []string, count string) {
+	k.p("\tTESTQ $4, %s\n\tJZ two@", count)
+	k.each(func(r, _, acc int) {
+		k.p("\tVMOVUPS X%d, (%s)\n\tVEXTRACTF128 $1, Y%d, X%d\n\tADDQ $16, %s", acc, at[r], acc, acc, at[r])
+	})
+	k.p("\ntwo@:\n\tTESTQ $2, %s\n\tJZ odd@", count)
+	k.each(func(r, _, acc int) {
+		k.p("\tVMOVLPS X%d, (%s)\n\tVMOVHLPS X%d, X%d, X%d\n\tADDQ $8, %s", acc, at[r], acc, acc, acc, at[r])
+	})
+	k.p("\nodd@:\n\tTESTQ $1, %s\n\tJZ lanes@", count)
+	k.each(func(r, _, acc int) { k.p("\tVMOVSS X%d, (%s)", acc, at[r]) })
+	k.p("\nlanes@:")
+}

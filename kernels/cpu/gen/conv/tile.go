@@ -21,6 +21,7 @@ const (
 	tBias
 	tFlags
 	tMask
+	tLanes
 )
 
 // Bits of convTileArgs' flags.
@@ -138,7 +139,8 @@ func (k *kernel) finish() {
 	})
 	k.p("\nnoAddMasked@:")
 	k.relu("noReLUMasked@")
-	k.each(func(r, v, acc int) { k.p("\tVMASKMOVPS Y%d, Y3, (%s)", acc, pixels[r]) })
+	k.p("\tMOVQ %d(AX), CX", tLanes)
+	k.storeLanes(pixels, "CX")
 	k.p("\nstored@:")
 }
 
