@@ -33,31 +33,34 @@ type network struct {
 
 // newNetwork traces and compiles the model. Parameters are left zero.
 // births are the update counts at which the growth stages began.
-func newNetwork(ctx context.Context, cfg *Config, sizes graph.Sizes, batch int, births []uint64) (n *network, err error) {
-	n = &network{cfg: cfg, sizes: sizes, batch: batch}
-	defer func() {
-		if err != nil {
-			n.close(ctx)
-		}
-	}()
-	gc := graph.Config{Sizes: sizes, Train: true}
-	if n.graph, err = models.Trace(cfg.Model, gc, batch/cfg.Shards); err != nil {
+func newNetwork(ctx context.Context, cfg *Config, sizes graph.Sizes, batch int, births []uint64) (*network, error) {
+	n := &network{cfg: cfg, sizes: sizes, batch: batch}
+	if err := n.build(ctx, births); err != nil {
+		n.close(ctx)
 		return nil, err
+	}
+	return n, nil
+}
+
+func (n *network) build(ctx context.Context, births []uint64) (err error) {
+	cfg := n.cfg
+	if n.graph, err = models.Trace(cfg.Model, graph.Config{Sizes: n.sizes, Train: true}, n.batch/cfg.Shards); err != nil {
+		return err
 	}
 	if err := n.place(); err != nil {
-		return nil, err
+		return err
 	}
 	if n.grads, err = newGradients(ctx, cfg, n.graph); err != nil {
-		return nil, err
+		return err
 	}
 	if n.prog, err = n.graph.Compile(cfg.Device); err != nil {
-		return nil, err
+		return err
 	}
 	n.rows = make([]float32, n.prog.Loss().Len())
 	if n.opt, err = optim.New(cfg.Device, cfg.Optim, n.graph, births, n.running()); err != nil {
-		return nil, err
+		return err
 	}
-	return n, n.compileNorms()
+	return n.compileNorms()
 }
 
 // place gives parameters and running statistics one buffer.
@@ -123,9 +126,9 @@ func (n *network) gradSquares(env *kernels.Env) (float64, error) {
 		return 0, err
 	}
 	var sum float64
-	var one [1]float32
+	one := n.host[:1]
 	for _, t := range n.normOuts {
-		if err := n.cfg.Device.ReadF32(t, one[:]); err != nil {
+		if err := n.cfg.Device.ReadF32(t, one); err != nil {
 			return 0, err
 		}
 		sum += float64(one[0])

@@ -99,7 +99,7 @@ func setDefaults(c *Config) {
 		c.KeepCheckpoints = 2
 	}
 	if c.Patience == 0 {
-		c.Patience = 2 * time.Minute
+		c.Patience = 10 * time.Second
 	}
 	if c.Report == nil || c.Comm.Info().Rank != 0 {
 		c.Report = func(metrics.Record) {}

@@ -12,11 +12,10 @@ import (
 	"github.com/espalier-ml/espalier/trainer/metrics"
 )
 
-// step computes one step and commits it.
+// step computes one step and commits it. How long it waits for other ranks is
+// a setting of the transport.
 func (r *Run) step(ctx context.Context) (stop bool, err error) {
-	wait, cancel := context.WithTimeout(ctx, r.cfg.Patience)
-	defer cancel()
-	batch, err := r.loader.Next(wait)
+	batch, err := r.loader.Next(ctx)
 	if err != nil {
 		return false, fmt.Errorf("load the batch: %w", err)
 	}
@@ -24,10 +23,10 @@ func (r *Run) step(ctx context.Context) (stop bool, err error) {
 	if err := r.backward(batch); err != nil {
 		return false, err
 	}
-	if err := r.net.grads.wait(wait); err != nil {
+	if err := r.net.grads.wait(ctx); err != nil {
 		return false, err
 	}
-	total, stop, err := r.control.agree(wait, r.Step)
+	total, stop, err := r.control.agree(ctx, r.Step)
 	if err != nil {
 		return false, err
 	}

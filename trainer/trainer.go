@@ -112,7 +112,8 @@ type Config struct {
 
 	Device kernels.Device
 	Comm   collective.Comm
-	// Patience bounds every wait for another rank. 0 means two minutes.
+	// Patience bounds how long closing waits for the transport; 0 means ten
+	// seconds. How long a step waits for other ranks is the transport's.
 	Patience time.Duration
 }
 
