@@ -28,14 +28,16 @@ type Memory struct {
 	lead  int // elements in front of every operand
 	key   philox.Key
 	made  []made
+	bufs  []kernels.Buffer
+	used  int // bytes of the last buffer
 	marks int
 }
 
-// made is an operand, all of its buffer, and what that held at first.
+// made is an operand, the memory it and its surroundings lie in, and what
+// that held at first.
 type made struct {
-	x     *kernels.Tensor
-	buf   kernels.Buffer
-	start []byte
+	x          *kernels.Tensor
+	mem, start []byte
 }
 
 func newMemory(t testing.TB, d kernels.Device, lead int) *Memory {
@@ -44,52 +46,63 @@ func newMemory(t testing.TB, d kernels.Device, lead int) *Memory {
 
 func (m *Memory) enter(name string) { m.key = philox.NewKey(Seed, name) }
 
+// take returns n bytes of a buffer and where they start.
+func (m *Memory) take(n int) (kernels.Buffer, int) {
+	const line, slab = 64, 1 << 18
+	if len(m.bufs) == 0 || m.used+n > m.bufs[len(m.bufs)-1].Bytes() {
+		buf, err := m.d.Alloc(max(n, slab))
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		if buf.Host() == nil {
+			m.t.Fatalf("%s: memory of the device cannot be addressed", m.d.Name())
+		}
+		m.bufs, m.used = append(m.bufs, buf), 0
+	}
+	at := m.used
+	m.used += (n + line - 1) &^ (line - 1)
+	return m.bufs[len(m.bufs)-1], at
+}
+
 // tensor makes an operand with watched memory around it.
 func (m *Memory) tensor(name string, d kernels.DType, shape []int) *kernels.Tensor {
-	x := kernels.New(name, d, shape...)
-	n := m.lead + x.Len() + guard
-	buf, err := m.d.Alloc(n * d.Size())
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	if buf.Host() == nil {
-		m.t.Fatalf("%s: memory of the device cannot be addressed", m.d.Name())
-	}
-	for i, b := 0, buf.Host(); i < len(b); i++ {
-		b[i] = alarm
-	}
-	base := x
+	base := kernels.New(name, d, shape...)
+	x, n := base, m.lead+base.Len()+guard
 	if m.lead > 0 {
 		base = kernels.New(name, d, n)
 		x = base.View(m.lead, shape...)
 	}
-	base.Buf = buf
-	m.made = append(m.made, made{x: x, buf: buf})
+	base.Buf, base.Off = m.take(n * d.Size())
+	mem := base.Buf.Host()[base.Off:][:n*d.Size()]
+	for i := range mem {
+		mem[i] = alarm
+	}
+	m.made = append(m.made, made{x: x, mem: mem})
 	return x
 }
 
 // keep remembers the operand made last as it is now.
 func (m *Memory) keep() {
 	k := &m.made[len(m.made)-1]
-	k.start = append([]byte(nil), k.buf.Host()...)
+	k.start = slices.Clone(k.mem)
 }
 
 func (m *Memory) restore() {
 	for _, k := range m.made {
-		copy(k.buf.Host(), k.start)
+		copy(k.mem, k.start)
 	}
 }
 
 func (m *Memory) close() {
-	for _, k := range m.made {
-		k.buf.Close()
+	for _, b := range m.bufs {
+		b.Close()
 	}
 }
 
 // trespass names an operand with changed memory around it.
 func (m *Memory) trespass() string {
 	for _, k := range m.made {
-		all, start := k.buf.Host(), m.lead*k.x.DType.Size()
+		all, start := k.mem, m.lead*k.x.DType.Size()
 		end := start + k.x.Bytes()
 		if at := bytes.IndexFunc(slices.Concat(all[:start], all[end:]), func(r rune) bool { return r != alarm }); at >= 0 {
 			return fmt.Sprintf("memory around %v was written: byte %d of the %d before and %d after", k.x, at, start, len(all)-end)
