@@ -73,7 +73,8 @@ type Comm interface {
 	Alloc(ctx context.Context, bytes int64) (Region, error)
 
 	// AllReduce combines b of all ranks elementwise, in place, with the same
-	// bits on every rank. Float sums follow SumTree over the ranks.
+	// bits on every rank. Float sums follow SumTree over the ranks. If it
+	// fails, what b holds is undefined.
 	AllReduce(b Buf, op Op, meta OpMeta) Work
 
 	// ReduceScatter combines in of all ranks and leaves the rank's own
@@ -114,7 +115,8 @@ type Region interface {
 	// Len is the size in bytes.
 	Len() int64
 
-	// Float32s is the whole region as host memory, nil if it is device memory.
+	// Float32s is the region as host memory, in whole elements; nil if it is
+	// device memory or has been freed.
 	Float32s() []float32
 
 	// Free gives the memory back. It is collective like Alloc and waits for

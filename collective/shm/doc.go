@@ -25,6 +25,10 @@
 // areas; a short one costs a single barrier. A rank that waits spins for
 // Options.Spin, then sleeps on a futex.
 //
+// Operations run in a goroutine of their own. Let GOMAXPROCS be one more than
+// the threads that compute, so that they overlap with computation; otherwise
+// each meeting of the ranks waits for a time slice.
+//
 // # Example
 //
 //	host, err := shm.Create(2, collective.Gen{})                // parent

@@ -2,8 +2,10 @@ package supervise
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"os"
 	"os/signal"
 	"runtime"
@@ -46,8 +48,9 @@ func play(role string) int {
 // Each role returns an exit status. Most let rank 1 do something and the
 // others wait for it in a barrier.
 var roles = map[string]func(c collective.Comm, rank int) int{
-	"sum":   roleSum,
-	"print": rolePrint,
+	"sum":    roleSum,
+	"shards": roleShards,
+	"print":  rolePrint,
 	"fail": func(c collective.Comm, rank int) int {
 		if rank == 1 {
 			fmt.Fprintln(os.Stderr, "no such layer: conv9")
@@ -150,6 +153,52 @@ func roleSum(c collective.Comm, rank int) int {
 	}
 	if rank == 0 {
 		fmt.Println(c.Info().World, count[0], grad[0], grad[1000], runtime.NumCPU())
+	}
+	return 0
+}
+
+// roleShards adds 8 logical shards on however many workers, in buckets, and
+// prints a digest of the sum.
+func roleShards(c collective.Comm, rank int) int {
+	const shards, n = 8, 10007
+	ctx := context.Background()
+	lo, hi, err := collective.OwnShards(shards, c.Info().World, c.Info().Rank)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	region, err := c.Alloc(ctx, n*4)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	sum := region.Float32s()
+	acc := collective.NewAccumulator(sum, hi-lo)
+	var works []collective.Work
+	for s := lo; s < hi; s++ {
+		g := acc.Buf()
+		for i := range g {
+			g[i] = 1 / (float32(i) + 3.7*float32(s) - 9)
+		}
+		for from := 0; from < n; from += 1000 {
+			to := min(from+1000, n)
+			acc.Merge(from, to)
+			if acc.Last() {
+				works = append(works, c.AllReduce(collective.Float32s(sum[from:to]), collective.Sum, collective.OpMeta{Bucket: int32(from)}))
+			}
+		}
+		acc.Next()
+	}
+	for _, w := range works {
+		if err := w.Wait(ctx); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	if rank == 0 {
+		h := fnv.New64a()
+		binary.Write(h, binary.LittleEndian, sum)
+		fmt.Printf("%016x\n", h.Sum64())
 	}
 	return 0
 }

@@ -57,6 +57,19 @@ func TestWorkersReduceTogether(t *testing.T) {
 	}
 }
 
+// The same bits whatever the number of worker processes.
+func TestSameBitsForEveryWorld(t *testing.T) {
+	want, errs, err := run(context.Background(), "shards", 1, nil)
+	if err != nil || len(want) != 17 {
+		t.Fatalf("digest %q, %v\n%s", want, err, errs)
+	}
+	for _, world := range []int{2, 4, 8} {
+		if got, errs, err := run(context.Background(), "shards", world, nil); got != want || err != nil {
+			t.Errorf("world %d: digest %q, %v, want %q\n%s", world, got, err, want, errs)
+		}
+	}
+}
+
 func TestFaults(t *testing.T) {
 	tests := []struct {
 		role, what string

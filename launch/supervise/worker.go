@@ -18,6 +18,9 @@ func Supervised() bool { return os.Getenv(envGroup) != "" }
 // supervises gets a group of its own. Comm.Info has rank and world. It must
 // be called once. Options.Spin of 0 takes the parent's choice.
 //
+// A worker that is bound to processors (Spec.CPUs) starts with GOMAXPROCS of
+// their number. It should set one more than its computing threads, see shm.
+//
 // A worker that is asked to stop gets SIGTERM, and exits with ExitStopped if
 // its work was not done.
 func Worker(o shm.Options) (collective.Comm, error) {
