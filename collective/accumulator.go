@@ -56,8 +56,9 @@ func (a *Accumulator) Shard() int { return a.shard }
 // Last reports whether the current shard is the last one.
 func (a *Accumulator) Last() bool { return a.shard == a.shards-1 }
 
-// Buf is where the current shard's gradient goes. It may hold anything at
-// first and must be written whole, padding included.
+// Buf is where the current shard's gradient goes. It holds what an earlier
+// shard left there, so that every parameter must be written, not added to.
+// Padding that nobody writes stays zero.
 func (a *Accumulator) Buf() []float32 { return a.slots[a.top()] }
 
 // Merge says that elements [lo, hi) of the current shard's gradient are
