@@ -1,6 +1,10 @@
 package graph
 
-import "github.com/espalier-ml/espalier/kernels"
+import (
+	"slices"
+
+	"github.com/espalier-ml/espalier/kernels"
+)
 
 // reversePoint emits the gradient of the ops without weights.
 func (t *tape) reversePoint(op kernels.Op) {
@@ -83,7 +87,7 @@ func one(b bool) float32 {
 }
 
 func (t *tape) binary(o *kernels.Binary, dy *kernels.Tensor) {
-	broadcast := o.B.Len() != o.A.Len()
+	broadcast := !slices.Equal(o.A.Shape, o.B.Shape)
 	if o.Fn == kernels.Mul {
 		t.product(dy, o.B, o.A, o.A.Shape, false)
 		t.product(dy, o.A, o.B, o.A.Shape, broadcast)

@@ -61,7 +61,7 @@ func (f *fuser) move(from, i int, op kernels.Op) {
 
 // add fuses a residual sum into the batch norm that makes its later operand.
 func (f *fuser) add(i int, o *kernels.Binary) {
-	if o.Fn != kernels.Add || o.A.Len() != o.B.Len() {
+	if o.Fn != kernels.Add || !slices.Equal(o.A.Shape, o.B.Shape) {
 		return
 	}
 	a, aop := f.sole(o.A)
