@@ -100,22 +100,38 @@ func (g *gemm) kBlock() int {
 // packedLen is the number of floats of `columns` columns of packed B.
 func (g *gemm) packedLen(columns int) int { return panels(columns) * panel * g.k }
 
-// pack packs columns [n0, n1) of op(B): [block of k][panel][k in block][16],
-// columns past n1 zero.
-func (g *gemm) pack(dst, b []float32, n0, n1 int) {
-	g.packPanels(dst, b, n0, n1, 0, panels(n1-n0))
+// span is an interval [lo, hi) of rows or columns.
+type span struct{ lo, hi int }
+
+func (s span) len() int { return s.hi - s.lo }
+
+// share is part i of n of a span in whole panels.
+func (s span) share(i, n int) span {
+	all := panels(s.len())
+	return span{s.lo + i*all/n*panel, min(s.hi, s.lo+(i+1)*all/n*panel)}
 }
 
-// packPanels is the share [p0, p1) of the panels of pack.
-func (g *gemm) packPanels(dst, b []float32, n0, n1, p0, p1 int) {
-	kc, all := g.kBlock(), panels(n1-n0)
+// packedB is columns of op(B): [block of k][panel][k in block][16].
+type packedB struct {
+	f    []float32
+	cols span
+}
+
+// pack packs columns of op(B); those that fill up the last panel are zero.
+func (g *gemm) pack(dst, b []float32, cols span) packedB {
+	g.packShare(dst, b, cols, cols)
+	return packedB{dst, cols}
+}
+
+// packShare packs only some panels of those columns.
+func (g *gemm) packShare(dst, b []float32, cols, share span) {
+	kc, all := g.kBlock(), panels(cols.len())
 	for k0 := 0; k0 < g.k; k0 += kc {
 		k1 := min(k0+kc, g.k)
 		size := (k1 - k0) * panel
-		for p := p0; p < p1; p++ {
-			j := n0 + p*panel
-			to := dst[k0*all*panel+p*size:][:size]
-			if w := min(panel, n1-j); g.transB {
+		for j := share.lo; j < share.hi; j += panel {
+			to := dst[k0*all*panel+(j-cols.lo)*(k1-k0):][:size]
+			if w := min(panel, cols.hi-j); g.transB {
 				packColumns(to, b[j*g.ldb+k0:], g.ldb, w)
 			} else {
 				packWide(&to[0], &b[k0*g.ldb+j], uintptr(g.ldb*4), k1-k0, maskOf(w))
@@ -126,6 +142,16 @@ func (g *gemm) packPanels(dst, b []float32, n0, n1, p0, p1 int) {
 				}
 			}
 		}
+	}
+}
+
+// dropRow clears row k of op(B).
+func (g *gemm) dropRow(b packedB, k int) {
+	kc, all := g.kBlock(), panels(b.cols.len())
+	k0 := k / kc * kc
+	size := min(kc, g.k-k0) * panel
+	for p := range all {
+		clear(b.f[k0*all*panel+p*size+(k-k0)*panel:][:panel])
 	}
 }
 
@@ -167,12 +193,10 @@ func (g *gemm) streamLen() int { return g.packedLen(g.chunk()) }
 
 // stream is run with op(B) packed on the way, a few panels at a time. B
 // starts at the first element of its matrix.
-func (g *gemm) stream(scratch, a, b, c []float32, m0, m1, n0, n1 int, e *epilogue) {
-	step := g.chunk()
-	for ; n0 < n1; n0 += step {
-		end := min(n0+step, n1)
-		g.pack(scratch, b, n0, end)
-		g.run(a, scratch, c, m0, m1, n0, end, e)
+func (g *gemm) stream(scratch, a, b, c []float32, rows, cols span, e *epilogue) {
+	for step := g.chunk(); cols.lo < cols.hi; cols.lo += step {
+		some := span{cols.lo, min(cols.lo+step, cols.hi)}
+		g.run(a, g.pack(scratch, b, some), c, rows, some, e)
 	}
 }
 
@@ -186,19 +210,19 @@ type epilogue struct {
 	pre    []float32 // like C: takes the value before act, or nil
 }
 
-// run computes rows [m0, m1) and columns [n0, n1) of C; packed holds those
-// columns of op(B). Slices start at the first element of their matrices.
-func (g *gemm) run(a, packed, c []float32, m0, m1, n0, n1 int, e *epilogue) {
+// run computes rows and columns of C. Slices start at the first element of
+// their matrices; b holds at least the columns.
+func (g *gemm) run(a []float32, b packedB, c []float32, rows, cols span, e *epilogue) {
 	sum := c
 	if e.pre != nil {
 		sum = e.pre
 	}
-	for r0 := m0; r0 < m1; r0 += blockRows {
-		r1 := min(r0+blockRows, m1)
-		g.block(a, packed, sum, r0, r1, n0, n1, e)
+	for ; rows.lo < rows.hi; rows.lo += blockRows {
+		some := span{rows.lo, min(rows.lo+blockRows, rows.hi)}
+		g.block(a, b, sum, some, cols, e)
 		if e.pre != nil || e.act != kernels.NoAct && e.act != kernels.ReLU {
-			for r := r0; r < r1; r++ {
-				vact(e.act, c[r*g.ldc+n0:r*g.ldc+n1], sum[r*g.ldc+n0:])
+			for r := some.lo; r < some.hi; r++ {
+				vact(e.act, c[r*g.ldc+cols.lo:r*g.ldc+cols.hi], sum[r*g.ldc+cols.lo:])
 			}
 		}
 	}
@@ -212,15 +236,15 @@ func tilesOf(rows int) (tiles, low, high int) {
 	return tiles, low, rows - low*tiles
 }
 
-// packA copies rows [r0, r1) of op(A) = Aᵀ, a whole block or the last, into
+// packA copies rows of op(A) = Aᵀ, a whole block or the last, into
 // tiles: [block of k][tile][k in block][rows of the tile]. The walk along k
 // then is contiguous; in place it would touch another page at every step.
-func (g *gemm) packA(dst, a []float32, r0, r1 int) {
-	tiles, low, high := tilesOf(r1 - r0)
+func (g *gemm) packA(dst, a []float32, block span) {
+	tiles, low, high := tilesOf(block.len())
 	kc := g.kBlock()
 	for k0 := 0; k0 < g.k; k0 += kc {
 		k1 := min(k0+kc, g.k)
-		for t, r := 0, r0; t < tiles; t++ {
+		for t, r := 0, block.lo; t < tiles; t++ {
 			rows := low
 			if t < high {
 				rows++
@@ -232,34 +256,33 @@ func (g *gemm) packA(dst, a []float32, r0, r1 int) {
 }
 
 // block computes one block of rows, panel by panel.
-func (g *gemm) block(a, packed, c []float32, r0, r1, n0, n1 int, e *epilogue) {
-	kc := g.kBlock()
+func (g *gemm) block(a []float32, b packedB, c []float32, rows, cols span, e *epilogue) {
+	kc, all := g.kBlock(), panels(b.cols.len())
 	for k0 := 0; k0 < g.k; k0 += kc {
 		x := gemmArgs{lda: uintptr(g.lda * 4), ldc: uintptr(g.ldc * 4), k: min(kc, g.k-k0)}
 		if k0+kc >= g.k && e.act == kernels.ReLU && e.pre == nil {
 			x.floor = 1
 		}
-		first, w := r0*g.lda+k0, alongRows // of A
+		first, w := rows.lo*g.lda+k0, alongRows // of A
 		switch {
 		case g.tall:
-			first, w = k0*g.m+r0*x.k, downTiles
+			first, w = k0*g.m+rows.lo*x.k, downTiles
 		case g.transA:
-			first, w = k0*g.lda+r0, downColumns
+			first, w = k0*g.lda+rows.lo, downColumns
 		}
-		for j := n0; j < n1; j += panel {
-			x.a, x.b, x.c, x.mask = &a[first], &packed[0], &c[r0*g.ldc+j], maskOf(n1-j)
+		for j := cols.lo; j < cols.hi; j += panel {
+			x.a, x.b, x.c, x.mask = &a[first], &b.f[k0*all*panel+(j-b.cols.lo)*x.k], &c[rows.lo*g.ldc+j], maskOf(cols.hi-j)
 			switch {
 			case e.acc || k0 > 0:
 				x.d, x.ldd = x.c, x.ldc
 			case e.bias != nil:
 				x.d, x.ldd = &e.bias[j], 0
 			case e.from != nil:
-				x.d, x.ldd = &e.from[r0*e.ldFrom+j], uintptr(e.ldFrom*4)
+				x.d, x.ldd = &e.from[rows.lo*e.ldFrom+j], uintptr(e.ldFrom*4)
 			default:
 				x.d = nil
 			}
-			x.sweep(r1-r0, w)
-			packed = packed[x.k*panel:]
+			x.sweep(rows.len(), w)
 		}
 	}
 }

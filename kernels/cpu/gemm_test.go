@@ -77,8 +77,8 @@ func BenchmarkGemmRaw(b *testing.B) {
 		}
 		packed := make([]float32, g.packedLen(s.n))
 		b.Run(fmt.Sprintf("%dx%dx%d-%v-%v", s.m, s.n, s.k, s.transA, s.transB), func(b *testing.B) {
-			pk := measure(func() { g.pack(packed, bb, 0, s.n) })
-			mm := measure(func() { g.run(a, packed, c, 0, s.m, 0, s.n, &epilogue{}) })
+			pk := measure(func() { g.pack(packed, bb, span{0, s.n}) })
+			mm := measure(func() { g.run(a, packedB{packed, span{0, s.n}}, c, span{0, s.m}, span{0, s.n}, &epilogue{}) })
 			p := peak1()
 			fl := 2 * float64(s.m) * float64(s.n) * float64(s.k)
 			b.ReportMetric(p, "peak")

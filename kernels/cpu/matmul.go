@@ -95,11 +95,11 @@ func (p *matMul) operands(packed *kernels.Tensor) (reads, writes []*kernels.Tens
 // only and so may run long before the product.
 func (p *matMul) packed(l *lowering) (*kernels.Tensor, stage) {
 	t := l.temp("packed "+p.o.B.Name, p.packedLen(p.n))
-	to, all := l.ref(t), panels(p.n)
-	parts := (all + 7) / 8
+	to, all := l.ref(t), span{0, p.n}
+	parts := (panels(p.n) + 7) / 8
 	return t, stage{name: "pack", reads: []*kernels.Tensor{p.o.B}, writes: []*kernels.Tensor{t}, parts: parts,
 		run: func(_ *worker, part int) {
-			p.packPanels(to.f, p.b.f, 0, p.n, part*all/parts, (part+1)*all/parts)
+			p.packShare(to.f, p.b.f, all, all.share(part, parts))
 		}}
 }
 
@@ -107,7 +107,7 @@ func (p *matMul) packed(l *lowering) (*kernels.Tensor, stage) {
 func (p *matMul) byImage(l *lowering, rows int) []stage {
 	temp, pack := p.packed(l)
 	reads, writes := p.operands(temp)
-	packed, g := l.ref(temp), p.gemm
+	packed, g, cols := l.ref(temp), p.gemm, span{0, p.n}
 	g.m = rows
 	image := (p.k + p.n) * 4 * rows
 	if p.o.Pre != nil {
@@ -116,7 +116,7 @@ func (p *matMul) byImage(l *lowering, rows int) []stage {
 	return []stage{pack, {name: "matmul", reads: reads, writes: writes, images: p.images, bytes: image,
 		batch: func(_ *worker, _, lo, hi int) {
 			e := p.epilogue(lo * rows * p.n)
-			g.run(p.a.f[lo*rows*p.lda:], packed.f, p.c.f[lo*rows*p.n:], 0, (hi-lo)*rows, 0, p.n, &e)
+			g.run(p.a.f[lo*rows*p.lda:], packedB{packed.f, cols}, p.c.f[lo*rows*p.n:], span{0, (hi - lo) * rows}, cols, &e)
 		}}}
 }
 
@@ -124,11 +124,11 @@ func (p *matMul) byImage(l *lowering, rows int) []stage {
 func (p *matMul) byRows(l *lowering) []stage {
 	temp, pack := p.packed(l)
 	reads, writes := p.operands(temp)
-	packed, parts := l.ref(temp), min(32, (p.m+47)/48)
+	packed, parts, cols := l.ref(temp), min(32, (p.m+47)/48), span{0, p.n}
 	return []stage{pack, {name: "matmul", reads: reads, writes: writes, parts: parts,
 		run: func(_ *worker, part int) {
 			e := p.epilogue(0)
-			p.run(p.a.f, packed.f, p.c.f, part*p.m/parts, (part+1)*p.m/parts, 0, p.n, &e)
+			p.run(p.a.f, packedB{packed.f, cols}, p.c.f, span{part * p.m / parts, (part + 1) * p.m / parts}, cols, &e)
 		}}}
 }
 
@@ -140,7 +140,7 @@ func (p *matMul) products(l *lowering) []stage {
 		batch: func(w *worker, _, lo, hi int) {
 			for i := lo; i < hi; i++ {
 				e := p.epilogue(i * sizeC)
-				p.stream(w.floats(p.streamLen()), p.a.f[i*sizeA:], p.b.f[i*sizeB:], p.c.f[i*sizeC:], 0, p.m, 0, p.n, &e)
+				p.stream(w.floats(p.streamLen()), p.a.f[i*sizeA:], p.b.f[i*sizeB:], p.c.f[i*sizeC:], span{0, p.m}, span{0, p.n}, &e)
 			}
 		}}}
 }
@@ -164,10 +164,9 @@ func (p *matMul) grid(l *lowering) []stage {
 	}
 	return append(st, stage{name: "matmul", reads: reads, writes: writes, parts: across * down,
 		run: func(w *worker, part int) {
-			i, j, all := part/across, part%across, panels(g.n)
-			e := p.epilogue(0)
-			g.stream(w.floats(g.streamLen()), a.f, p.b.f, p.c.f, i*g.m/down, (i+1)*g.m/down,
-				j*all/across*panel, min(g.n, (j+1)*all/across*panel), &e)
+			i, e := part/across, p.epilogue(0)
+			g.stream(w.floats(g.streamLen()), a.f, p.b.f, p.c.f, span{i * g.m / down, (i + 1) * g.m / down},
+				span{0, g.n}.share(part%across, across), &e)
 		}})
 }
 
@@ -176,6 +175,6 @@ func (p *matMul) tiled(t *kernels.Tensor, to *ref) stage {
 	return stage{name: "pack", reads: []*kernels.Tensor{p.o.A}, writes: []*kernels.Tensor{t},
 		parts: (p.m + blockRows - 1) / blockRows,
 		run: func(_ *worker, part int) {
-			p.packA(to.f, p.a.f, part*blockRows, min(p.m, (part+1)*blockRows))
+			p.packA(to.f, p.a.f, span{part * blockRows, min(p.m, (part+1)*blockRows)})
 		}}
 }

@@ -54,11 +54,11 @@ func (g gemm) gradient(scratch, a, b, c []float32, tall bool, e *epilogue) {
 	if tall {
 		tiles := scratch[:g.m*g.k]
 		for r := 0; r < g.m; r += blockRows {
-			g.packA(tiles, a, r, min(g.m, r+blockRows))
+			g.packA(tiles, a, span{r, min(g.m, r+blockRows)})
 		}
 		a, scratch, g.tall = tiles, scratch[len(tiles):], true
 	}
-	g.stream(scratch, a, b, c, 0, g.m, 0, g.n, e)
+	g.stream(scratch, a, b, c, span{0, g.m}, span{0, g.n}, e)
 }
 
 // fold is the stage y (+)= the sum of n partial results, in their order.

@@ -63,6 +63,30 @@ func vexpSub(dst, src []float32, max float32) float32 {
 	return 0
 }
 
+// vscale is dst = src·scale.
+func vscale(dst, src []float32, scale float32) {
+	if n := len(dst); n > 0 {
+		vscaleAVX(&dst[0], &src[:n][0], n, scale)
+	}
+}
+
+// vdot is Σ x·y over len(x) elements, added in an order that depends on the
+// length alone.
+func vdot(x, y []float32) float32 {
+	if n := len(x); n > 0 {
+		return vdotAVX(&x[0], &y[:n][0], n)
+	}
+	return 0
+}
+
+// vsoftmaxGrad is dst = p·(dy-mean)·scale: the gradient by the scores of a
+// softmax with result p, mean being Σ p·dy.
+func vsoftmaxGrad(dst, p, dy []float32, mean, scale float32) {
+	if n := len(dst); n > 0 {
+		vsoftmaxGradAVX(&dst[0], &p[:n][0], &dy[:n][0], n, mean, scale)
+	}
+}
+
 // vmax is the largest element of src, which must not be empty. NaN may or may
 // not be passed over.
 func vmax(src []float32) float32 { return vmaxAVX(&src[0], len(src)) }

@@ -44,3 +44,12 @@ func lstmCellAVX(a *lstmCellArgs)
 
 //go:noescape
 func lstmCellGradAVX(a *lstmGradArgs)
+
+//go:noescape
+func vscaleAVX(dst, src *float32, n int, scale float32)
+
+//go:noescape
+func vsoftmaxGradAVX(dst, x, dy *float32, n int, mean, scale float32)
+
+//go:noescape
+func vdotAVX(x, y *float32, n int) (sum float32)

@@ -648,7 +648,7 @@ TEXT ·vexpSubAVX(SB), NOSPLIT, $0-36
 	MOVQ src+8(FP), SI
 	MOVQ n+16(FP), CX
 	VBROADCASTSS max+24(FP), Y14
-	VXORPS Y13, Y13, Y13
+	VXORPS Y12, Y12, Y12
 	SUBQ $8, CX
 	JL tail
 
@@ -676,7 +676,7 @@ loop:
 	VPSLLD $23, Y3, Y3
 	VPADDD Y3, Y1, Y0
 	VANDNPS Y0, Y5, Y0
-	VADDPS Y0, Y13, Y13
+	VADDPS Y0, Y12, Y12
 	VMOVUPS Y0, (DI)
 	ADDQ $32, SI
 	ADDQ $32, DI
@@ -714,17 +714,50 @@ tail:
 	VPADDD Y3, Y1, Y0
 	VANDNPS Y0, Y5, Y0
 	VANDPS Y15, Y0, Y0
-	VADDPS Y0, Y13, Y13
+	VADDPS Y0, Y12, Y12
 	VMASKMOVPS Y0, Y15, (DI)
 
 done:
-	VEXTRACTF128 $1, Y13, X0
-	VADDPS X0, X13, X13
-	VPERMILPS $0x4e, X13, X0
-	VADDPS X0, X13, X13
-	VPERMILPS $0xb1, X13, X0
-	VADDPS X0, X13, X13
-	VMOVSS X13, sum+32(FP)
+	VEXTRACTF128 $1, Y12, X0
+	VADDPS X0, X12, X12
+	VPERMILPS $0x4e, X12, X0
+	VADDPS X0, X12, X12
+	VPERMILPS $0xb1, X12, X0
+	VADDPS X0, X12, X12
+	VMOVSS X12, sum+32(FP)
+	VZEROUPPER
+	RET
+
+// func vscaleAVX(dst, src *float32, n int, scale float32): dst = src·scale
+TEXT ·vscaleAVX(SB), NOSPLIT, $0-28
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ n+16(FP), CX
+	VBROADCASTSS scale+24(FP), Y14
+	SUBQ $8, CX
+	JL tail
+
+loop:
+	VMOVUPS (SI), Y0
+	VMULPS Y14, Y0, Y0
+	VMOVUPS Y0, (DI)
+	ADDQ $32, SI
+	ADDQ $32, DI
+	SUBQ $8, CX
+	JGE loop
+
+tail:
+	ADDQ $8, CX
+	JZ done
+	LEAQ vmathMask<>+32(SB), R8
+	SHLQ $2, CX
+	SUBQ CX, R8
+	VMOVUPS (R8), Y15
+	VMASKMOVPS (SI), Y15, Y0
+	VMULPS Y14, Y0, Y0
+	VMASKMOVPS Y0, Y15, (DI)
+
+done:
 	VZEROUPPER
 	RET
 
@@ -936,6 +969,48 @@ done:
 	VZEROUPPER
 	RET
 
+// func vsoftmaxGradAVX(dst, x, dy *float32, n int, mean float32, scale float32): dst = x·(dy-mean)·scale
+TEXT ·vsoftmaxGradAVX(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ dy+16(FP), DX
+	MOVQ n+24(FP), CX
+	VBROADCASTSS mean+32(FP), Y14
+	VBROADCASTSS scale+36(FP), Y13
+	SUBQ $8, CX
+	JL tail
+
+loop:
+	VMOVUPS (SI), Y0
+	VMOVUPS (DX), Y1
+	ADDQ $32, DX
+	VSUBPS Y14, Y1, Y1
+	VMULPS Y13, Y0, Y0
+	VMULPS Y1, Y0, Y0
+	VMOVUPS Y0, (DI)
+	ADDQ $32, SI
+	ADDQ $32, DI
+	SUBQ $8, CX
+	JGE loop
+
+tail:
+	ADDQ $8, CX
+	JZ done
+	LEAQ vmathMask<>+32(SB), R8
+	SHLQ $2, CX
+	SUBQ CX, R8
+	VMOVUPS (R8), Y15
+	VMASKMOVPS (SI), Y15, Y0
+	VMASKMOVPS (DX), Y15, Y1
+	VSUBPS Y14, Y1, Y1
+	VMULPS Y13, Y0, Y0
+	VMULPS Y1, Y0, Y0
+	VMASKMOVPS Y0, Y15, (DI)
+
+done:
+	VZEROUPPER
+	RET
+
 // func vgeluGradAVX(dst, x, dy *float32, n int): dst = dy·(s + x·s·(1-s)·2u')
 TEXT ·vgeluGradAVX(SB), NOSPLIT, $0-32
 	MOVQ dst+0(FP), DI
@@ -1081,6 +1156,45 @@ done:
 	VPERMILPS $0xb1, X13, X0
 	VMAXPS X0, X13, X13
 	VMOVSS X13, max+16(FP)
+	VZEROUPPER
+	RET
+
+// func vdotAVX(x, y *float32, n int) (sum float32)
+TEXT ·vdotAVX(SB), NOSPLIT, $0-28
+	MOVQ x+0(FP), SI
+	MOVQ y+8(FP), DI
+	MOVQ n+16(FP), CX
+	VXORPS Y12, Y12, Y12
+	SUBQ $8, CX
+	JL tail
+
+loop:
+	VMOVUPS (SI), Y0
+	VFMADD231PS (DI), Y0, Y12
+	ADDQ $32, SI
+	ADDQ $32, DI
+	SUBQ $8, CX
+	JGE loop
+
+tail:
+	ADDQ $8, CX
+	JZ done
+	LEAQ vmathMask<>+32(SB), R8
+	SHLQ $2, CX
+	SUBQ CX, R8
+	VMOVUPS (R8), Y15
+	VMASKMOVPS (SI), Y15, Y0
+	VMASKMOVPS (DI), Y15, Y1
+	VFMADD231PS Y1, Y0, Y12
+
+done:
+	VEXTRACTF128 $1, Y12, X0
+	VADDPS X0, X12, X12
+	VPERMILPS $0x4e, X12, X0
+	VADDPS X0, X12, X12
+	VPERMILPS $0xb1, X12, X0
+	VADDPS X0, X12, X12
+	VMOVSS X12, sum+24(FP)
 	VZEROUPPER
 	RET
 

@@ -1,15 +1,19 @@
 package main
 
-import "math"
+import (
+	"fmt"
+	"math"
+)
 
 // function is an elementwise function: the operand x comes in Y0, dy (with
 // two operands) in Y1; the result leaves in Y0. Y15 is the mask of the tail.
 type function struct {
-	name string
-	doc  string
-	two  bool
-	sum  bool // also subtract a scalar first and return the sum of the results
-	body func(a *asm)
+	name    string
+	doc     string
+	two     bool
+	scalars []string // further arguments, in Y14, Y13, …
+	sum     bool     // return the sum of the results, kept in Y12
+	body    func(a *asm)
 }
 
 var functions = []function{
@@ -19,7 +23,8 @@ var functions = []function{
 	{name: "vsiluAVX", doc: "dst = src/(1+e^-src)", body: silu},
 	{name: "vgeluAVX", doc: "dst = src/(1+e^-2u)", body: gelu},
 	{name: "vreluAVX", doc: "dst = max(src, 0)", body: func(a *asm) { a.p("\tVXORPS Y1, Y1, Y1\n\tVMAXPS Y0, Y1, Y0") }},
-	{name: "vexpSubAVX", doc: "dst = e^(src-max), the sum of dst", sum: true, body: expSub},
+	{name: "vexpSubAVX", doc: "dst = e^(src-max), the sum of dst", scalars: []string{"max"}, sum: true, body: expSub},
+	{name: "vscaleAVX", doc: "dst = src·scale", scalars: []string{"scale"}, body: func(a *asm) { a.p("\tVMULPS Y14, Y0, Y0") }},
 
 	{name: "vsigmoidGradAVX", doc: "dst = dy·y·(1-y)", two: true, body: func(a *asm) {
 		a.p("\tVMULPS Y0, Y1, Y2\n\tVFNMADD213PS Y2, Y2, Y0")
@@ -31,6 +36,9 @@ var functions = []function{
 		a.p("\tVXORPS Y2, Y2, Y2\n\tVCMPPS $17, Y0, Y2, Y0\n\tVANDPS Y1, Y0, Y0")
 	}},
 	{name: "vsiluGradAVX", doc: "dst = dy·s·(1+x·(1-s))", two: true, body: siluGrad},
+	{name: "vsoftmaxGradAVX", doc: "dst = x·(dy-mean)·scale", two: true, scalars: []string{"mean", "scale"}, body: func(a *asm) {
+		a.p("\tVSUBPS Y14, Y1, Y1\n\tVMULPS Y13, Y0, Y0\n\tVMULPS Y1, Y0, Y0")
+	}},
 	{name: "vgeluGradAVX", doc: "dst = dy·(s + x·s·(1-s)·2u')", two: true, body: geluGrad},
 }
 
@@ -106,25 +114,30 @@ func expSub(a *asm) {
 
 // function writes the loop and the tail around a body.
 func (a *asm) function(f function) {
-	const one, two, sum = "dst, src *float32, n int", "dst, x, dy *float32, n int", "dst, src *float32, n int, max float32) (sum float32"
-	sig, args, in := one, "24", "src"
-	switch {
-	case f.two:
-		sig, args, in = two, "32", "x"
-	case f.sum:
-		sig, args = sum, "36"
+	in, args, n := "src", "dst, src *float32, n int", 16
+	if f.two {
+		in, args, n = "x", "dst, x, dy *float32, n int", 24
 	}
-	a.p("\n// func %s(%s): %s", f.name, sig, f.doc)
-	a.p("TEXT ·%s(SB), NOSPLIT, $0-%s", f.name, args)
+	size := n + 8
+	for _, s := range f.scalars {
+		args += fmt.Sprintf(", %s float32", s)
+	}
+	frame, result := size+4*len(f.scalars), ""
+	if f.sum {
+		result, frame = " (sum float32)", (frame+7)&^7+4
+	}
+	a.p("\n// func %s(%s)%s: %s", f.name, args, result, f.doc)
+	a.p("TEXT ·%s(SB), NOSPLIT, $0-%d", f.name, frame)
 	a.p("\tMOVQ dst+0(FP), DI\n\tMOVQ %s+8(FP), SI", in)
-	n := 16
 	if f.two {
 		a.p("\tMOVQ dy+16(FP), DX")
-		n = 24
 	}
 	a.p("\tMOVQ n+%d(FP), CX", n)
+	for i, s := range f.scalars {
+		a.p("\tVBROADCASTSS %s+%d(FP), Y%d", s, size+4*i, 14-i)
+	}
 	if f.sum {
-		a.p("\tVBROADCASTSS max+24(FP), Y14\n\tVXORPS Y13, Y13, Y13")
+		a.p("\tVXORPS Y12, Y12, Y12")
 	}
 	a.p("\tSUBQ $8, CX\n\tJL tail\n\nloop:\n\tVMOVUPS (SI), Y0")
 	if f.two {
@@ -132,7 +145,7 @@ func (a *asm) function(f function) {
 	}
 	f.body(a)
 	if f.sum {
-		a.p("\tVADDPS Y0, Y13, Y13")
+		a.p("\tVADDPS Y0, Y12, Y12")
 	}
 	a.p("\tVMOVUPS Y0, (DI)\n\tADDQ $32, SI\n\tADDQ $32, DI\n\tSUBQ $8, CX\n\tJGE loop\n\ntail:\n\tADDQ $8, CX\n\tJZ done")
 	a.mask()
@@ -142,12 +155,12 @@ func (a *asm) function(f function) {
 	}
 	f.body(a)
 	if f.sum {
-		a.p("\tVANDPS Y15, Y0, Y0\n\tVADDPS Y0, Y13, Y13")
+		a.p("\tVANDPS Y15, Y0, Y0\n\tVADDPS Y0, Y12, Y12")
 	}
 	a.p("\tVMASKMOVPS Y0, Y15, (DI)\n\ndone:")
 	if f.sum {
-		a.lanes("VADDPS", 13)
-		a.p("\tVMOVSS X13, sum+32(FP)")
+		a.lanes("VADDPS", 12)
+		a.p("\tVMOVSS X12, sum+%d(FP)", frame-4)
 	}
 	a.p("\tVZEROUPPER\n\tRET")
 }
@@ -169,4 +182,16 @@ func (a *asm) rowMax() {
 	a.p("\tVMASKMOVPS (SI), Y15, Y0\n\tVBLENDVPS Y15, Y0, Y13, Y0\n\tVMAXPS Y0, Y13, Y13\n\ndone:")
 	a.lanes("VMAXPS", 13)
 	a.p("\tVMOVSS X13, max+16(FP)\n\tVZEROUPPER\n\tRET")
+}
+
+// dot is the inner product of two slices, eight lanes folded at the end.
+func (a *asm) dot() {
+	a.p("\n// func vdotAVX(x, y *float32, n int) (sum float32)")
+	a.p("TEXT ·vdotAVX(SB), NOSPLIT, $0-28")
+	a.p("\tMOVQ x+0(FP), SI\n\tMOVQ y+8(FP), DI\n\tMOVQ n+16(FP), CX\n\tVXORPS Y12, Y12, Y12\n\tSUBQ $8, CX\n\tJL tail\n")
+	a.p("loop:\n\tVMOVUPS (SI), Y0\n\tVFMADD231PS (DI), Y0, Y12\n\tADDQ $32, SI\n\tADDQ $32, DI\n\tSUBQ $8, CX\n\tJGE loop\n\ntail:\n\tADDQ $8, CX\n\tJZ done")
+	a.mask()
+	a.p("\tVMASKMOVPS (SI), Y15, Y0\n\tVMASKMOVPS (DI), Y15, Y1\n\tVFMADD231PS Y1, Y0, Y12\n\ndone:")
+	a.lanes("VADDPS", 12)
+	a.p("\tVMOVSS X12, sum+24(FP)\n\tVZEROUPPER\n\tRET")
 }

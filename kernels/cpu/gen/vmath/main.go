@@ -40,6 +40,7 @@ func generate() string {
 		a.function(f)
 	}
 	a.rowMax()
+	a.dot()
 	a.cell()
 	a.cellGrad()
 	var b strings.Builder
