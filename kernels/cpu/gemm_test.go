@@ -1,13 +1,14 @@
 package cpu
 
 import (
-	"fmt"
 	"math"
 	"slices"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/espalier-ml/espalier/kernels"
 )
 
 // cpuTime is the processor time of the process so far.
@@ -43,50 +44,101 @@ func measure(f func()) time.Duration {
 	return took[len(took)/2]
 }
 
-func BenchmarkGemmRaw(b *testing.B) {
+// benchCase is an op on random operands.
+type benchCase struct {
+	name string
+	op   func(b *workbench) kernels.Op
+}
+
+// product is a case C = op(A)·op(B).
+func product(name string, a, b, c []int, o kernels.MatMul, extra ...string) benchCase {
+	return benchCase{name, func(w *workbench) kernels.Op {
+		o := o
+		o.A, o.B, o.C = w.random("a", a...), w.random("b", b...), w.random("c", c...)
+		if slices.Contains(extra, "bias") {
+			o.Bias = w.random("bias", c[len(c)-1])
+		}
+		if slices.Contains(extra, "pre") {
+			o.Pre = w.random("pre", c...)
+		}
+		return &o
+	}}
+}
+
+func matMulCases() []benchCase {
+	fwd := kernels.MatMul{}
+	dx, dw := kernels.MatMul{TransB: true}, kernels.MatMul{TransA: true}
+	s := func(n ...int) []int { return n }
+	return []benchCase{
+		product("mlp/forward relu", s(128, 1024), s(1024, 1024), s(128, 1024), kernels.MatMul{Act: kernels.ReLU}, "bias"),
+		product("mlp/input", s(128, 1024), s(1024, 1024), s(128, 1024), dx),
+		product("mlp/weight", s(128, 1024), s(128, 1024), s(1024, 1024), dw),
+		product("mlp 784/forward relu", s(128, 784), s(784, 1024), s(128, 1024), kernels.MatMul{Act: kernels.ReLU}, "bias"),
+		product("mlp 10/forward", s(128, 1024), s(1024, 10), s(128, 10), fwd, "bias"),
+		product("lstm in/forward", s(20, 35, 200), s(200, 800), s(20, 35, 800), fwd, "bias"),
+		product("lstm in/input", s(20, 35, 800), s(200, 800), s(20, 35, 200), dx),
+		product("lstm in/weight", s(20, 35, 200), s(20, 35, 800), s(200, 800), dw),
+		product("lstm out/forward", s(20, 35, 200), s(200, 10000), s(20, 35, 10000), fwd, "bias"),
+		product("lstm out/input", s(20, 35, 10000), s(200, 10000), s(20, 35, 200), dx),
+		product("lstm out/weight", s(20, 35, 200), s(20, 35, 10000), s(200, 10000), dw),
+		product("qkv/forward", s(32, 128, 128), s(128, 384), s(32, 128, 384), fwd, "bias"),
+		product("qkv/input", s(32, 128, 384), s(128, 384), s(32, 128, 128), dx),
+		product("qkv/weight", s(32, 128, 128), s(32, 128, 384), s(128, 384), dw),
+		product("ff up/forward gelu", s(32, 128, 128), s(128, 512), s(32, 128, 512), kernels.MatMul{Act: kernels.GELU}, "bias", "pre"),
+		product("ff up/input", s(32, 128, 512), s(128, 512), s(32, 128, 128), dx),
+		product("ff up/weight", s(32, 128, 128), s(32, 128, 512), s(128, 512), dw),
+		product("ff down/forward", s(32, 128, 512), s(512, 128), s(32, 128, 128), fwd, "bias"),
+		product("ff down/input", s(32, 128, 128), s(512, 128), s(32, 128, 512), dx),
+		product("ff down/weight", s(32, 128, 512), s(32, 128, 128), s(512, 128), dw),
+		product("batched", s(32, 128, 64), s(32, 64, 128), s(32, 128, 128), fwd),
+	}
+}
+
+func sequenceCases() []benchCase {
+	lstm := func(w *workbench) *kernels.LSTM {
+		return &kernels.LSTM{X: w.random("x", 20, 35, 800), W: w.random("w", 200, 800), H: w.random("h", 20, 35, 200), C: w.random("c", 20, 35, 200), Gates: w.random("g", 20, 35, 800)}
+	}
+	attention := func(w *workbench) *kernels.Attention {
+		return &kernels.Attention{QKV: w.random("qkv", 32, 128, 384), O: w.random("o", 32, 128, 128), LSE: w.random("lse", 32, 4, 128), Heads: 4, Causal: true}
+	}
+	return []benchCase{
+		{"lstm", func(w *workbench) kernels.Op { return lstm(w) }},
+		{"lstm grad", func(w *workbench) kernels.Op {
+			f := lstm(w)
+			return &kernels.LSTMGrad{W: f.W, H: f.H, C: f.C, Gates: f.Gates, DH: w.random("dh", 20, 35, 200), DX: w.random("dx", 20, 35, 800), DW: w.random("dw", 200, 800)}
+		}},
+		{"attention", func(w *workbench) kernels.Op { return attention(w) }},
+		{"attention grad", func(w *workbench) kernels.Op {
+			f := attention(w)
+			return &kernels.AttentionGrad{QKV: f.QKV, O: f.O, LSE: f.LSE, DO: w.random("do", 32, 128, 128), DQKV: w.random("dqkv", 32, 128, 384), Heads: 4, Causal: true}
+		}},
+	}
+}
+
+// benchmark reports GFLOP/s and the share of the FMA peak on one thread, by
+// processor time.
+func benchmark(b *testing.B, cases []benchCase) {
 	needAVX2(b)
-	for _, s := range []struct {
-		m, n, k        int
-		transA, transB bool
-	}{
-		{128, 1024, 1024, false, false},
-		{128, 1024, 1024, false, true},
-		{1024, 1024, 128, true, false},
-		{20, 800, 200, false, false},
-		{128, 384, 128, false, false},
-		{128, 128, 512, false, false},
-		{128, 512, 128, false, false},
-		{128, 128, 384, false, true},
-		{128, 384, 128, true, false},
-		{128, 512, 128, true, false},
-		{512, 128, 128, true, false},
-	} {
-		g := &gemm{m: s.m, n: s.n, k: s.k, lda: s.k, ldb: s.n, ldc: s.n, transA: s.transA, transB: s.transB, alpha: 1}
-		if s.transA {
-			g.lda = s.m
-		}
-		if s.transB {
-			g.ldb = s.k
-		}
-		a, bb, c := make([]float32, s.m*s.k), make([]float32, s.k*s.n), make([]float32, s.m*s.n)
-		for i := range a {
-			a[i] = 1
-		}
-		for i := range bb {
-			bb[i] = 1
-		}
-		packed := make([]float32, g.packedLen(s.n))
-		b.Run(fmt.Sprintf("%dx%dx%d-%v-%v", s.m, s.n, s.k, s.transA, s.transB), func(b *testing.B) {
-			pk := measure(func() { g.pack(packed, bb, span{0, s.n}) })
-			mm := measure(func() { g.run(a, packedB{packed, span{0, s.n}}, c, span{0, s.m}, span{0, s.n}, &epilogue{}) })
-			p := peak1()
-			fl := 2 * float64(s.m) * float64(s.n) * float64(s.k)
-			b.ReportMetric(p, "peak")
-			b.ReportMetric(100*fl/float64(mm)/p, "%kernel")
-			b.ReportMetric(100*fl/float64(mm+pk)/p, "%withpack")
-			b.ReportMetric(float64(pk.Microseconds()), "us-pack")
-			b.ReportMetric(float64(mm.Microseconds()), "us-mm")
+	for _, c := range cases {
+		b.Run(c.name, func(b *testing.B) {
+			w := newWorkbench(b, Options{Threads: 1}, false)
+			op := c.op(w)
+			x, err := w.d.Compile([]kernels.Op{op})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer x.Close()
+			env := &kernels.Env{}
+			peak := peak1()
+			took := measure(func() { x.Run(env, nil) })
+			rate := float64(kernels.Flops(op)) / float64(took.Nanoseconds())
 			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(float64(took.Nanoseconds())/1e6, "ms")
+			b.ReportMetric(rate, "GFLOP/s")
+			b.ReportMetric(100*rate/max(peak, peak1()), "%peak")
 		})
 	}
 }
+
+func BenchmarkMatMul(b *testing.B)   { benchmark(b, matMulCases()) }
+func BenchmarkSequence(b *testing.B) { benchmark(b, sequenceCases()) }
