@@ -179,7 +179,9 @@ func (x *Value) Shortcut(to *Dim, stride int) *Value {
 }
 
 // channelMap maps the o-th channel of every stage of `to` to the o-th channel
-// of the same stage of `from`, -1 where that stage added fewer.
+// of the same stage of `from`, -1 where that stage added fewer. Growth adds
+// channels in pairs; a last channel without a partner is not carried into one
+// that has one.
 func channelMap(from, to *Dim) []int32 {
 	m := make([]int32, to.Size())
 	start := func(d *Dim, k int) int {
@@ -192,7 +194,11 @@ func channelMap(from, to *Dim) []int32 {
 		k := to.Block(i)
 		j := start(from, k) + i - start(to, k)
 		m[i] = -1
-		if k < len(from.Bounds) && j < from.Bounds[k] {
+		if k >= len(from.Bounds) || j >= from.Bounds[k] {
+			continue
+		}
+		single := j == from.Bounds[k]-1 && (j-start(from, k))%2 == 0
+		if k == 0 || !single || i == to.Bounds[k]-1 {
 			m[i] = int32(j)
 		}
 	}

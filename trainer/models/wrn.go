@@ -41,9 +41,9 @@ func preBlock(g *graph.Graph, name string, x *graph.Value, width int, out *graph
 	a := nn.BatchNorm(s.In("bn1"), x).ReLU()
 	h := nn.Conv(s.In("conv1"), a, g.Dim(name, width), 3, stride)
 	h = nn.BatchNorm(s.In("bn2"), h).ReLU().Dropout(drop)
-	h = nn.Conv(s.In("conv2"), h, out, 3, 1)
+	h = nn.BranchConv(s.In("conv2"), h, out, 3, 1)
 	if x.Last().Dim != out {
-		x = nn.Conv(s.In("shortcut"), a, out, 1, stride)
+		x = nn.BranchConv(s.In("shortcut"), a, out, 1, stride)
 	}
 	return h.Add(x)
 }

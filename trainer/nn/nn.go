@@ -42,8 +42,18 @@ const relu = 1.41421356
 // Conv is a k×k convolution without bias, padded to keep the size at stride
 // 1: x [N,H,W,C] becomes [N,H/stride,W/stride,out].
 func Conv(s Scope, x *graph.Value, out *graph.Dim, k, stride int) *graph.Value {
+	return conv(s, x, out, k, stride, false)
+}
+
+// BranchConv is a Conv whose output is added to a residual stream with no norm
+// in between.
+func BranchConv(s Scope, x *graph.Value, out *graph.Dim, k, stride int) *graph.Value {
+	return conv(s, x, out, k, stride, true)
+}
+
+func conv(s Scope, x *graph.Value, out *graph.Dim, k, stride int, branch bool) *graph.Value {
 	spec := graph.Kernel(k, x.Last(), out.Axis())
-	spec.Gain = relu
+	spec.Gain, spec.Branch = relu, branch
 	return x.Conv(s.param("weight", spec), kernels.Conv{Stride: stride, Pad: k / 2, Groups: 1}, nil)
 }
 
