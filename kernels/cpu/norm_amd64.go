@@ -45,10 +45,15 @@ func (s bnShape) pixels(part int) float64 {
 // float64: at most about 256 additions to each.
 func (s bnShape) sumBlock() int { return 1024 * s.sum }
 
-// channelParts cuts channels for the private stages between the passes.
-func (s bnShape) channelParts() int { return (s.c + 127) / 128 }
+// bnChannels is the number of channels in a part of the private stages
+// between the passes.
+const bnChannels = 128
 
-func (s bnShape) channels(part int) (lo, hi int) { return part * 128, min(s.c, part*128+128) }
+func (s bnShape) channelParts() int { return (s.c + bnChannels - 1) / bnChannels }
+
+func (s bnShape) channels(part int) (lo, hi int) {
+	return part * bnChannels, min(s.c, (part+1)*bnChannels)
+}
 
 // spread sets channel ch of a tile.
 func (s bnShape) spread(tile []float32, ch int, v float32) {

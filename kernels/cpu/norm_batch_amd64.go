@@ -111,8 +111,10 @@ func bnFinish(l *lowering, s bnShape, o *kernels.BatchNorm, sums, coef *kernels.
 		run: func(_ *worker, part int) {
 			scale, shift := cr.f[:s.tile], cr.f[s.tile:]
 			lo, hi := s.channels(part)
+			var m, v [bnChannels]float64
+			bnMerge(s, sr.f, lo, m[:hi-lo], v[:hi-lo])
 			for ch := lo; ch < hi; ch++ {
-				m, v := bnMerge(s, sr.f, ch)
+				m, v := m[ch-lo], v[ch-lo]
 				r := 1 / math.Sqrt(v+float64(o.Eps))
 				mean.f[ch], variance.f[ch], inv.f[ch] = float32(m), float32(v), float32(r)
 				a := float32(float64(gamma.f[ch]) * r)
@@ -123,19 +125,26 @@ func bnFinish(l *lowering, s bnShape, o *kernels.BatchNorm, sums, coef *kernels.
 	}
 }
 
-// bnMerge forms a channel's mean and biased variance from all parts.
-func bnMerge(s bnShape, mem []float32, ch int) (mean, variance float64) {
-	var n, m2 float64
+// bnMerge forms mean and biased variance of the channels from lo on, part by
+// part.
+func bnMerge(s bnShape, mem []float32, lo int, mean, variance []float64) {
+	variance = variance[:len(mean)]
+	n := 0.0
 	for part := range batchParts(s.images) {
 		p, k := s.pair(mem, part), s.pixels(part)
-		sum, square := s.totals(p, ch)
-		delta := float64(p.shift[ch]) + sum/k - mean
 		all := n + k
-		m2 += square - sum*sum/k + delta*delta*(n*k/all)
-		mean += delta * (k / all)
+		each, share, both := 1/k, k/all, n*k/all
+		for i := range mean {
+			sum, square := s.totals(p, lo+i)
+			delta := float64(p.shift[lo+i]) + sum*each - mean[i]
+			variance[i] += square - sum*sum*each + delta*delta*both
+			mean[i] += delta * share
+		}
 		n = all
 	}
-	return mean, max(m2/n, 0)
+	for i := range variance {
+		variance[i] = max(variance[i]/n, 0)
+	}
 }
 
 func bnTransform(l *lowering, s bnShape, x, coef, residual, y *kernels.Tensor, relu bool) stage {

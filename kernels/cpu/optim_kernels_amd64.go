@@ -42,7 +42,12 @@ func sgdNesterovColumns(w *float32, grad *float32, m *float32, rate *float32, mu
 //go:noescape
 func adamColumns(w *float32, grad *float32, m *float32, v *float32, rate *float32, corr1 *float32, corr2 *float32, n int, factor float32, l2 float32, decay float32, beta1 float32, new1 float32, beta2 float32, new2 float32, eps float32)
 
-// addSquares adds the squares of rows of width elements to sum, column by column.
+// addSquares4 adds the squares of groups of rows of width elements to sum, column by column.
 //
 //go:noescape
-func addSquares(sum *float64, x *float32, width int, groups int)
+func addSquares4(sum *float64, x *float32, width int, groups int)
+
+// addSquares1 adds the squares of groups of rows of width elements to sum, column by column.
+//
+//go:noescape
+func addSquares1(sum *float64, x *float32, width int, groups int)

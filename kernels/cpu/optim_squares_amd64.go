@@ -6,41 +6,30 @@ import "github.com/espalier-ml/espalier/kernels"
 // rows with the same row block; each run has a sum for every block, folded in
 // the order of rows.
 func lowerBlockSquares(l *lowering, o *kernels.BlockSquares) []stage {
-	n, cols := max(1, o.Blocks.N), o.Blocks.Cols
-	runs := rowRuns(&o.Blocks, mostRows(cols))
+	n, cols := o.Blocks.N, o.Blocks.Cols
+	runs := rowRuns(&o.Blocks, 8*mostRows(cols))
 	width := tileWidth(cols, 256)
-	blocks := map[int][]int32{}
-	for i := range runs {
-		if blocks[runs[i].block] == nil {
-			blocks[runs[i].block] = columnBlocks(&o.Blocks, runs[i].block)
+	columns := map[int][]columnRun{} // by row block
+	index := map[int]int{}           // of a run by its first row
+	for i, r := range runs {
+		index[r.lo] = i
+		if columns[r.block] == nil {
+			columns[r.block] = columnRuns(columnBlocks(&o.Blocks, r.block))
 		}
 	}
 	sums := l.temp("squares of runs", 2*n*len(runs))
 	w, sr, out := l.ref(o.W), l.ref(sums), l.ref(o.Out)
 	l.local(2 * width)
-	at := map[int]int{} // first row to index of the run
-	for i, r := range runs {
-		at[r.lo] = i
-	}
 	add := byRuns("squares", runs, cols, func(th *worker, run rowRun) {
 		acc := wide(th.floats(2 * width))
 		clear(acc)
-		x := w.f[run.lo*cols : run.hi*cols]
-		if g := len(x) / width; g > 0 {
-			addSquares(ptr64(acc), ptr(x), width, g)
-			x = x[g*width:]
-		}
-		if len(x) > 0 {
-			addSquares(ptr64(acc), ptr(x), len(x), 1)
-		}
-		sum := wide(sr.f)[at[run.lo]*n:][:n]
+		squaresOfRows(acc, w.f[run.lo*cols:run.hi*cols])
+		sum := wide(sr.f)[index[run.lo]*n:][:n]
 		clear(sum)
-		block := blocks[run.block]
-		for len(acc) > 0 {
-			for j, b := range block {
-				sum[b] += acc[j]
+		for ; len(acc) > 0; acc = acc[cols:] {
+			for _, c := range columns[run.block] {
+				sum[c.block] += sum64(acc[c.lo:c.hi])
 			}
-			acc = acc[cols:]
 		}
 	})
 	add.reads, add.writes = given(o.W), given(sums)
@@ -55,4 +44,50 @@ func lowerBlockSquares(l *lowering, o *kernels.BlockSquares) []stage {
 		}
 	}}
 	return []stage{add, fold}
+}
+
+// A columnRun is a range of columns [lo, hi) of the same block.
+type columnRun struct {
+	lo, hi int
+	block  int32
+}
+
+func columnRuns(blocks []int32) (runs []columnRun) {
+	for j, b := range blocks {
+		if n := len(runs) - 1; n >= 0 && runs[n].block == b {
+			runs[n].hi++
+		} else {
+			runs = append(runs, columnRun{j, j + 1, b})
+		}
+	}
+	return runs
+}
+
+// squaresOfRows adds x², seen as rows as wide as acc, to acc; the last row may
+// be shorter.
+func squaresOfRows(acc []float64, x []float32) {
+	n := len(acc)
+	if g := len(x) / (4 * n); g > 0 {
+		addSquares4(ptr64(acc), ptr(x), n, g)
+		x = x[4*n*g:]
+	}
+	if g := len(x) / n; g > 0 {
+		addSquares1(ptr64(acc), ptr(x), n, g)
+		x = x[n*g:]
+	}
+	if len(x) > 0 {
+		addSquares1(ptr64(acc), ptr(x), len(x), 1)
+	}
+}
+
+// sum64 adds in four chains, which do not wait for each other.
+func sum64(x []float64) float64 {
+	var a, b, c, d float64
+	for ; len(x) >= 4; x = x[4:] {
+		a, b, c, d = a+x[0], b+x[1], c+x[2], d+x[3]
+	}
+	for _, v := range x {
+		a += v
+	}
+	return (a + b) + (c + d)
 }

@@ -12,7 +12,8 @@ func optimFile() *file {
 		}
 		f.adam(columns)
 	}
-	f.squares()
+	f.squares(4)
+	f.squares(1)
 	return f
 }
 
@@ -116,23 +117,42 @@ func (f *file) adam(columns bool) {
 	k.ret()
 }
 
-// squares adds x² in float64.
-func (f *file) squares() {
-	k := f.kernel("addSquares", "adds the squares of rows of width elements to sum, column by column.",
+// squares adds x² in float64, two halves of a vector apart.
+func (f *file) squares(rows int) {
+	k := f.kernel(fmt.Sprintf("addSquares%d", rows), "adds the squares of groups of rows of width elements to sum, column by column.",
 		arguments{"sum:float64 x", "width groups", ""})
-	k.onRows(1, []string{"x"}, func(v *lane) {
-		x, hi := v.load("x"), v.tmp()
-		v.op("VEXTRACTF128", "$1", x, xmm(hi))
-		for i, half := range []string{x, hi} {
+	k.onRows(rows, []string{"x"}, func(v *lane) {
+		for i := range 2 {
 			mem := fmt.Sprintf("%d(%s)(AX*2)", 2*v.off+32*i, v.gp["sum"])
-			v.op("VCVTPS2PD", xmm(half), half)
-			v.op("VMULPD", half, half, half)
+			acc := v.tmp()
 			if v.tail {
-				v.wideTail(half, mem, i)
-				continue
+				v.clear(acc)
+			} else {
+				v.op("VMOVUPD", mem, acc)
 			}
-			v.op("VADDPD", mem, half, half)
-			v.op("VMOVUPD", half, mem)
+			for r := range rows {
+				x := v.tmp()
+				if v.tail {
+					x = v.loadRow("x", r)
+					v.op("VEXTRACTF128", fmt.Sprintf("$%d", i), x, xmm(x))
+					v.op("VCVTPS2PD", xmm(x), x)
+				} else {
+					at := *v
+					at.off += 16 * i
+					v.op("VCVTPS2PD", at.at("x", r), x)
+				}
+				v.op("VFMADD231PD", x, x, acc)
+				v.next--
+				if v.tail {
+					v.next--
+				}
+			}
+			if v.tail {
+				v.wideTail(acc, mem, i)
+			} else {
+				v.op("VMOVUPD", acc, mem)
+			}
+			v.next = 0
 		}
 	})
 }

@@ -195,12 +195,12 @@ func (f *file) dropout(acc bool) {
 func (k *kernel) philoxRound(c *[4]string, t, key0, key1 string) {
 	k.op("VPMULUDQ", k.constantWord(0xD2511F53), c[0], c[0])
 	k.op("VPMULUDQ", k.constantWord(0xCD9E8D57), c[2], c[2])
+	k.op("VPXOR", key0, c[1], c[1]) // while the products are made
+	k.op("VPXOR", key1, c[3], c[3])
 	k.op("VPSRLQ", "$32", c[2], t)
-	k.op("VPXOR", t, c[1], c[1])
-	k.op("VPXOR", key0, c[1], c[1]) // new c0
+	k.op("VPXOR", t, c[1], c[1]) // new c0
 	k.op("VPSRLQ", "$32", c[0], t)
-	k.op("VPXOR", t, c[3], c[3])
-	k.op("VPXOR", key1, c[3], c[3]) // new c2
+	k.op("VPXOR", t, c[3], c[3]) // new c2
 	*c = [4]string{c[1], c[2], c[3], c[0]}
 }
 
