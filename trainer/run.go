@@ -87,7 +87,7 @@ func setDefaults(c *Config) {
 		c.Log = zap.NewNop()
 	}
 	if c.EvalRows == 0 {
-		c.EvalRows = 256
+		c.EvalRows = 128
 	}
 	if c.BucketBytes == 0 {
 		c.BucketBytes = 1 << 20

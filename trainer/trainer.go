@@ -92,7 +92,7 @@ type Config struct {
 	Train, Test data.Source
 	// EvalEvery and SaveEvery count steps; 0 means only at the end.
 	EvalEvery, SaveEvery, LogEvery uint64
-	EvalRows                       int // rows of an evaluation batch; 0 means 256
+	EvalRows                       int // rows of an evaluation batch; 0 means 128
 	KeepCheckpoints                int // 0 keeps 2
 	// BucketBytes limits a gradient bucket; 0 means 1 MiB.
 	BucketBytes int64

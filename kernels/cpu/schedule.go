@@ -29,7 +29,12 @@ type scheduler struct {
 	marks          []int
 }
 
-// touch is what a list of stages reads and writes, by owner of the memory.
+// maxRegion bounds the stages of a region. All tensors of a region live at the
+// same time, so without a bound the forward pass of a network that is only
+// evaluated would keep every intermediate result.
+const maxRegion = 6
+
+// conflicts reports whether s must keep its order with any stage of a list.
 func conflicts(s *stage, with []scheduled) bool {
 	for i := range with {
 		o := &with[i].stage
@@ -60,7 +65,7 @@ func (s *scheduler) add(x scheduled) {
 		}
 		s.marks = append(s.marks, st.mark)
 	case st.images > 0:
-		if len(s.mid) > 0 && (s.mid[0].images != st.images || conflicts(st, s.post)) {
+		if len(s.mid) > 0 && (len(s.mid) == maxRegion || s.mid[0].images != st.images || conflicts(st, s.post)) {
 			s.flush()
 		}
 		s.mid = append(s.mid, x)
