@@ -9,6 +9,9 @@ func convTile16(a *convTileArgs)
 func convTile8(a *convTileArgs)
 
 //go:noescape
+func convTile4(a *convTileArgs)
+
+//go:noescape
 func convTileDepth16(a *convTileArgs)
 
 //go:noescape

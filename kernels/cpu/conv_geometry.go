@@ -117,23 +117,36 @@ func (g *window) inputPasses() []convPass {
 // depthwise tells whether every channel is a group of its own.
 func (g *window) depthwise() bool { return g.Groups > 1 && g.cg == 1 && g.kg == 1 }
 
-// convBlock is a block of up to 16 output channels of one group.
+// convBlock is a block of up to 16 channels of one group.
 type convBlock struct {
-	width int // 16 or 8
-	n     int // channels, ≤ width; less only for 8
-	in    int // first input channel of its group; depthwise: of the block
-	out   int // first output channel
+	width int // 16, 8 or 4
+	n     int // channels, ≤ width
+	in    int // first channel of the group on the other side; depthwise: of the block
+	out   int // first channel
 }
 
-// channelBlocks cuts the outputs of every group into blocks.
-func channelBlocks(groups, in, out int) []convBlock {
+// lanes is the number of channels in the block's last vector.
+func (b *convBlock) lanes() int { return b.n - max(0, b.width-8) }
+
+// masked tells whether some lanes of the last vector do not exist.
+func (b *convBlock) masked() bool { return b.n < b.width }
+
+// maxRows is the number of pixels or rows of the largest kernel of a width.
+func maxRows(width int) int {
+	if width == 16 {
+		return 6
+	}
+	return 8
+}
+
+// channelBlocks cuts the `out` channels of every group into blocks of widths
+// that cut gives for what is left.
+func channelBlocks(groups, in, out int, cut func(left int) int) []convBlock {
 	var bs []convBlock
 	for g := range groups {
 		for k := 0; k < out; {
-			b := convBlock{width: 16, n: 16, in: g * in, out: g*out + k}
-			if left := out - k; left < 16 {
-				b.width, b.n = 8, min(8, left)
-			}
+			b := convBlock{width: cut(out - k), in: g * in, out: g*out + k}
+			b.n = min(b.width, out-k)
 			bs = append(bs, b)
 			k += b.n
 		}
@@ -141,9 +154,35 @@ func channelBlocks(groups, in, out int) []convBlock {
 	return bs
 }
 
-// depthBlocks are blocks of the channels of a depthwise convolution.
+// tileWidths are for tiles: twelve are quicker as eight and four.
+func tileWidths(left int) int {
+	switch {
+	case left > 12:
+		return 16
+	case left > 4:
+		return 8
+	}
+	return 4
+}
+
+// gradWidths are for weight gradients, whose kernels of 8 lanes are slower and
+// which have none of 4.
+func gradWidths(left int) int {
+	if left > 8 {
+		return 16
+	}
+	return 8
+}
+
+// depthBlocks are blocks of the channels of a depthwise convolution; only
+// those of 8 may have lanes that do not exist.
 func depthBlocks(channels int) []convBlock {
-	bs := channelBlocks(1, 0, channels)
+	bs := channelBlocks(1, 0, channels, func(left int) int {
+		if left >= 16 {
+			return 16
+		}
+		return 8
+	})
 	for i := range bs {
 		bs[i].in = bs[i].out
 	}

@@ -29,9 +29,9 @@ type gradJob struct {
 // gradCall is a job for some rows and one block of lanes.
 type gradCall struct {
 	*gradJob
-	width, n       int        // lanes, and how many exist
-	row, lane, out int        // bytes to the block's part of either side and of the result
-	rows           []gradRows // tiles
+	convBlock
+	row, lane, to int        // bytes to the block's part of either side and of the result
+	rows          []gradRows // tiles
 }
 
 const (
@@ -44,6 +44,9 @@ const (
 func newGradPlan(g window) *gradPlan {
 	p := &gradPlan{window: g}
 	line := 4 * (g.w*g.c*g.Stride + g.ow*min(g.k, 16))
+	if g.depthwise() { // only a block's channels are touched
+		line = 4 * 16 * (g.w*g.Stride + g.ow)
+	}
 	p.group = max(1, min(g.n, gradBytes/(line*g.oh)))
 	ps := g.forwardPasses()[0]
 	straight, turned := []gradCall{}, []gradCall{}
@@ -52,7 +55,7 @@ func newGradPlan(g window) *gradPlan {
 			straight = append(straight, p.depthwiseCalls(&ps, lo, hi)...)
 			return
 		}
-		for _, b := range channelBlocks(g.Groups, g.cg, g.kg) {
+		for _, b := range channelBlocks(g.Groups, g.cg, g.kg, gradWidths) {
 			straight = append(straight, p.straight(&ps, b, lo, hi)...)
 		}
 		if g.Groups == 1 {
@@ -86,8 +89,8 @@ func (p *gradPlan) straight(ps *convPass, b convBlock, lo, hi int) []gradCall {
 	calls := func(boxes []convBox) (out []gradCall) {
 		for _, box := range boxes {
 			out = append(out, gradCall{
-				gradJob: p.job(ps, box, false), width: b.width, n: b.n,
-				row: 4 * b.in, lane: 4 * b.out, out: 4 * b.out,
+				gradJob: p.job(ps, box, false), convBlock: b,
+				row: 4 * b.in, lane: 4 * b.out, to: 4 * b.out,
 				rows: tileRows(p.inputRows(box), b.width),
 			})
 		}
@@ -106,11 +109,11 @@ func (p *gradPlan) turn(ps *convPass, lo, hi int) []gradCall {
 		for _, box := range boxes {
 			job := p.job(ps, box, true)
 			for t := range box.h.taps() {
-				for _, b := range channelBlocks(1, 0, box.w.taps()*p.c) {
+				for _, b := range channelBlocks(1, 0, box.w.taps()*p.c, gradWidths) {
 					out = append(out, gradCall{
-						gradJob: job, width: b.width, n: b.n,
+						gradJob: job, convBlock: b,
 						lane: 4 * (t*p.w*p.c + b.out),
-						out:  4 * (((box.h.t0+t)*p.kw+box.w.t0)*p.c + b.out),
+						to:   4 * (((box.h.t0+t)*p.kw+box.w.t0)*p.c + b.out),
 						rows: tileRows(p.outputRows(), b.width),
 					})
 				}
@@ -130,8 +133,8 @@ func (p *gradPlan) depthwiseCalls(ps *convPass, lo, hi int) (out []gradCall) {
 	for _, b := range depthBlocks(p.c) {
 		for _, box := range ps.byClass(lo, hi) {
 			out = append(out, gradCall{
-				gradJob: p.job(ps, box, false), width: b.width, n: b.n,
-				row: 4 * b.in, lane: 4 * b.out, out: 4 * b.out,
+				gradJob: p.job(ps, box, false), convBlock: b,
+				row: 4 * b.in, lane: 4 * b.out, to: 4 * b.out,
 				rows: tileRows(p.inputRows(box), b.width),
 			})
 		}
@@ -225,11 +228,7 @@ func (p *gradPlan) outputRows() (rows []gradRow) {
 
 // tileRows cuts rows into tiles for blocks of a width.
 func tileRows(all []gradRow, width int) (tiles []gradRows) {
-	most := 6
-	if width == 8 {
-		most = 8
-	}
-	even(len(all), most, func(lo, hi int) {
+	even(len(all), maxRows(width), func(lo, hi int) {
 		t := gradRows{n: hi - lo}
 		for i, r := range all[lo:hi] {
 			t.from[i], t.to[i] = int32(r.from), int32(r.to)
@@ -256,11 +255,11 @@ func (p *gradPlan) run(x, dy, sum []float32, lo, hi int) {
 // run adds the gradient of n images.
 func (c *gradCall) run(rows, lanes, sum []float32, n int, depthwise bool) {
 	a := convGradArgs{
-		rowSide: addr(rows, c.row/4), laneSide: addr(lanes, c.lane/4), out: addr(sum, c.out/4),
+		rowSide: addr(rows, c.row/4), laneSide: addr(lanes, c.lane/4), out: addr(sum, c.to/4),
 		count: c.count, rowStep: c.rowStep, laneStep: c.laneStep, flags: convAdd,
-		mask: convMask(min(c.n, 8)), lanes: c.n,
+		mask: convMask(c.lanes()), lanes: c.lanes(),
 	}
-	if c.n < 8 {
+	if c.masked() {
 		a.flags |= convMasked
 	}
 	for r := range c.rows {

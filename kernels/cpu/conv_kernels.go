@@ -6,22 +6,25 @@ import "unsafe"
 
 // convTileArgs is what a tile kernel reads; gen/conv/tile.go knows the
 // offsets. All distances are bytes. The kernel computes `tiles` tiles of
-// `pixels` pixels (at most 6 by 16 channels, 8 by 8 channels) and moves xOff
-// and yOff on. It sums rows·segs runs of values of x, each of 4·run4+run1
-// values (depthwise: one vector), against one row of width weights a value.
+// `pixels` pixels (at most 6 by 16 channels, 8 by 8 or 4) and moves xOff and
+// yOff on. It sums rows·segs runs of values of x, each of 4·run4+run1 steps
+// (depthwise: one vector). A step is one value against a row of weights, one a
+// channel; for 4 channels two values against 8 weights that alternate, and
+// odd says that a last value follows.
 type convTileArgs struct {
 	pixels     int
 	x, w, y    unsafe.Pointer // first image of the group, weights of the block, first image
 	xOff, yOff unsafe.Pointer // *int32: where each pixel's taps begin, and where it is stored
 	tiles      int
 	run4, run1 int
+	odd        int
 	segs, rows int
 	segSkip    int // from the end of a run to the next; depthwise: from tap to tap
 	rowSkip    int // added at the end of a row of runs
 	wSkip      int // from the weights of one row to those of the next
 	bias       unsafe.Pointer
 	flags      int
-	mask       unsafe.Pointer // 8 lanes; set ones exist
+	mask       unsafe.Pointer // 8 lanes of the last vector; set ones exist
 	lanes      int            // how many exist, with convMasked
 }
 
@@ -30,7 +33,7 @@ const (
 	convAdd  = 1 << iota // to what the output holds
 	convBias             // add the channels' bias
 	convReLU
-	convMasked // store under the mask; 8 channels only
+	convMasked // the last vector's lanes do not all exist
 )
 
 // convGradArgs is what a grad kernel reads; gen/conv/grad.go knows the

@@ -6,6 +6,7 @@ package cpu
 
 func convTile16(*convTileArgs)      { panic("cpu: no convolution kernels") }
 func convTile8(*convTileArgs)       { panic("cpu: no convolution kernels") }
+func convTile4(*convTileArgs)       { panic("cpu: no convolution kernels") }
 func convTileDepth16(*convTileArgs) { panic("cpu: no convolution kernels") }
 func convTileDepth8(*convTileArgs)  { panic("cpu: no convolution kernels") }
 func convGrad16(*convGradArgs)      { panic("cpu: no convolution kernels") }

@@ -36,7 +36,7 @@ func (g *window) wantsPanels() bool {
 }
 
 func newPanelPlan(g window) *panelPlan {
-	p := &panelPlan{window: g, blocks: channelBlocks(1, g.c, g.k)}
+	p := &panelPlan{window: g, blocks: channelBlocks(1, g.c, g.k, gradWidths)}
 	image := 4 * (panelRows*g.h*g.w + panelLanes*g.oh*g.ow)
 	p.group = max(1, min(g.n, panelBytes/image))
 	p.x, p.dy = p.group*g.h*g.w*panelRows, p.group*g.oh*g.ow*panelLanes
@@ -133,12 +133,12 @@ func (p *panelPlan) run(xp, dyp, dw []float32, b0, b1 int, acc bool) {
 func (p *panelPlan) tile(rows, lanes, dw []float32, b *convBlock, c [2]int, n int, add bool) {
 	a := convGradArgs{
 		n: c[1] - c[0], rowSide: addr(rows, 0), laneSide: addr(lanes, 0), rows: addr(p.rows.from[:], 0),
-		mask: convMask(min(b.n, 8)), lanes: b.n,
+		mask: convMask(b.lanes()), lanes: b.lanes(),
 	}
 	if add {
 		a.flags |= convAdd
 	}
-	if b.n < 8 {
+	if b.masked() {
 		a.flags |= convMasked
 	}
 	for i := range p.taps {

@@ -25,14 +25,14 @@ type convBand []convClass
 type convClass struct {
 	x, y     []int32 // bytes from the group of images to the pixels' first taps and outputs
 	perImage int
-	pieces   []convPiece // none: the pixels meet no tap
+	pieces   [2][]convPiece // of a sum, by steps of one value and of two; none: no tap
 }
 
 // convPiece is a part of a class's taps and channels, summed in one call.
 type convPiece struct {
 	x          int // bytes from the pixel's first tap
 	w          int // rows of packed weights from the block's first
-	run        int // floats
+	run        int // values
 	segs, rows int
 	segSkip    int // bytes
 	rowSkip    int
@@ -64,11 +64,11 @@ func newConvPlan(n, inH, inW, inC, outH, outW, outC, groups int, passes []convPa
 		p.blocks = depthBlocks(outC)
 		in = 1
 	} else {
-		p.blocks = channelBlocks(groups, in, outC/groups)
+		p.blocks = channelBlocks(groups, in, outC/groups, tileWidths)
 	}
 	p.wOff = []int{0}
 	for i, b := range p.blocks {
-		p.wOff = append(p.wOff, p.wOff[i]+taps*in*b.width)
+		p.wOff = append(p.wOff, p.wOff[i]+taps*b.steps(in)*b.row())
 	}
 	p.group = max(1, min(n, groupPixels/(outH*outW), groupBytes/4/p.xImage))
 	for i := range passes {
@@ -107,29 +107,33 @@ func (p *convPlan) class(ps *convPass, h, w convSpan, in, inW, outW int) convCla
 	if h.taps() == 0 || w.taps() == 0 {
 		return c
 	}
-	whole := convPiece{
-		w:    (ps.tap0 + h.t0*len(ps.w.taps) + w.t0) * in,
-		rows: h.taps(), segs: w.taps(), run: in, segSkip: 4 * (p.inC - in),
-		wSkip: (len(ps.w.taps) - w.taps()) * in,
-	}
-	pitch := 4 * inW * p.inC
-	switch {
-	case p.depthwise:
-		whole.segSkip = 4 * p.inC
-		whole.rowSkip = pitch - whole.segs*whole.segSkip
-	default:
-		if whole.segSkip == 0 {
+	for i, v := range []int{1, 2} { // values a step
+		steps := (in + v - 1) / v
+		whole := convPiece{
+			w:    (ps.tap0 + h.t0*len(ps.w.taps) + w.t0) * steps,
+			rows: h.taps(), segs: w.taps(), run: in, segSkip: 4 * (p.inC - in),
+			wSkip: (len(ps.w.taps) - w.taps()) * steps,
+		}
+		if p.depthwise {
+			whole.segSkip = 4 * p.inC
+			whole.rowSkip = 4*inW*p.inC - whole.segs*whole.segSkip
+			c.pieces[i] = []convPiece{whole}
+			continue
+		}
+		if whole.segSkip == 0 && in%v == 0 {
 			whole.segs, whole.run = 1, whole.segs*in
 		}
-		whole.rowSkip = pitch - whole.segs*(4*whole.run+whole.segSkip)
+		whole.rowSkip = 4*inW*p.inC - whole.segs*(4*whole.run+whole.segSkip)
+		c.pieces[i] = whole.cut(4*inW*p.inC, 4*p.inC, v)
 	}
-	c.pieces = whole.cut(pitch, 4*p.inC)
 	return c
 }
 
-// cut splits a sum whose weights would not stay in the first-level cache.
-func (q convPiece) cut(pitch, pixel int) (out []convPiece) {
-	row := q.segs * q.run // steps
+// cut splits a sum, in steps of v values, whose weights would not stay in the
+// first-level cache.
+func (q convPiece) cut(pitch, pixel, v int) (out []convPiece) {
+	steps := (q.run + v - 1) / v // of a run
+	row := q.segs * steps
 	if row*q.rows <= pieceRows {
 		return []convPiece{q}
 	}
@@ -143,16 +147,27 @@ func (q convPiece) cut(pitch, pixel int) (out []convPiece) {
 	}
 	for r := range q.rows {
 		for g := range q.segs {
-			even(q.run, pieceRows, func(lo, hi int) {
+			even(steps, pieceRows, func(lo, hi int) {
 				out = append(out, convPiece{
-					x: q.x + r*pitch + g*pixel + 4*lo, w: q.w + r*(row+q.wSkip) + g*q.run + lo,
-					run: hi - lo, segs: 1, rows: 1,
+					x: q.x + r*pitch + g*pixel + 4*v*lo, w: q.w + r*(row+q.wSkip) + g*steps + lo,
+					run: min(v*hi, q.run) - v*lo, segs: 1, rows: 1,
 				})
 			})
 		}
 	}
 	return out
 }
+
+// steps is the number of steps of a kernel for a run of n values.
+func (b *convBlock) steps(n int) int {
+	if b.width == 4 {
+		return (n + 1) / 2
+	}
+	return n
+}
+
+// row is the number of packed weights of a step.
+func (b *convBlock) row() int { return max(8, b.width) }
 
 // run computes channel blocks [b0, b1) of images [lo, hi). bias is padded to
 // whole blocks; nil without one.
@@ -173,38 +188,36 @@ func (p *convPlan) run(x, w, bias, y []float32, lo, hi, b0, b1 int) {
 func (p *convPlan) tiles(c *convClass, block int, x, w, bias, y []float32, n int) {
 	b := &p.blocks[block]
 	pixels := n * c.perImage
-	if len(c.pieces) == 0 {
+	pieces := c.pieces[0]
+	if b.width == 4 {
+		pieces = c.pieces[1]
+	}
+	if len(pieces) == 0 {
 		p.fill(c.y[:pixels], b, bias, y)
 		return
 	}
-	most := 6
-	if b.width == 8 {
-		most = 8
-	}
-	a := convTileArgs{x: addr(x, b.in), y: addr(y, b.out), mask: convMask(min(b.n, 8)), lanes: b.n}
+	a := convTileArgs{y: addr(y, b.out), mask: convMask(b.lanes()), lanes: b.lanes()}
 	if bias != nil {
 		a.bias = addr(bias, b.out)
 	}
-	tiles := (pixels + most - 1) / most
+	tiles := (pixels + maxRows(b.width) - 1) / maxRows(b.width)
 	small := pixels / tiles // tiles have small or small+1 pixels
 	large := pixels - tiles*small
-	for i := range c.pieces {
-		q := &c.pieces[i]
+	for i := range pieces {
+		q := &pieces[i]
 		a.flags = convAdd
 		if i == 0 && !p.acc {
 			a.flags = 0
 		}
-		if i == len(c.pieces)-1 {
+		if i == len(pieces)-1 {
 			a.flags |= p.flags
 		}
-		if b.n < 8 {
+		if b.masked() {
 			a.flags |= convMasked
 		}
-		a.w = addr(w, q.w*b.width)
-		a.run4, a.run1, a.segs, a.rows = q.run/4, q.run%4, q.segs, q.rows
-		a.segSkip, a.rowSkip, a.wSkip = q.segSkip, q.rowSkip, 4*q.wSkip*b.width
+		a.x, a.w = unsafe.Add(addr(x, b.in), q.x), addr(w, q.w*b.row())
+		a.take(q, b)
 		a.xOff, a.yOff = addr(c.x, 0), addr(c.y, 0)
-		a.x = unsafe.Add(addr(x, b.in), q.x)
 		if large > 0 {
 			a.pixels, a.tiles = small+1, large
 			p.kernel(b.width, &a)
@@ -216,6 +229,16 @@ func (p *convPlan) tiles(c *convClass, block int, x, w, bias, y []float32, n int
 	}
 }
 
+// take sets the loops of a piece.
+func (a *convTileArgs) take(q *convPiece, b *convBlock) {
+	steps := q.run
+	if b.width == 4 {
+		steps, a.odd = q.run/2, q.run%2
+	}
+	a.run4, a.run1, a.segs, a.rows = steps/4, steps%4, q.segs, q.rows
+	a.segSkip, a.rowSkip, a.wSkip = q.segSkip, q.rowSkip, 4*q.wSkip*b.row()
+}
+
 func (p *convPlan) kernel(width int, a *convTileArgs) {
 	switch {
 	case p.depthwise && width == 16:
@@ -224,8 +247,10 @@ func (p *convPlan) kernel(width int, a *convTileArgs) {
 		convTileDepth8(a)
 	case width == 16:
 		convTile16(a)
-	default:
+	case width == 8:
 		convTile8(a)
+	default:
+		convTile4(a)
 	}
 }
 
@@ -236,9 +261,9 @@ func (p *convPlan) fill(at []int32, b *convBlock, bias, y []float32) {
 	}
 	for _, o := range at {
 		out := y[int(o)/4+b.out:][:b.n]
-		for i := range out {
-			out[i] = 0
-			if bias != nil {
+		clear(out)
+		if bias != nil {
+			for i := range out {
 				out[i] = bias[b.out+i]
 				if p.flags&convReLU != 0 && out[i] < 0 {
 					out[i] = 0

@@ -2,7 +2,7 @@
 //
 // There are two families, each in a dense and a depthwise form.
 //
-// A tile (tile.go) computes some output pixels by 16 or 8 channels: forward,
+// A tile (tile.go) computes some output pixels by 16, 8 or 4 channels: forward,
 // and backward to the input with rotated weights. A grad tile (grad.go)
 // computes some rows of the weight gradient by 16 or 8 channels as a sum over
 // pixels. In both the outputs stay in up to 12 of the 16 vector registers,
@@ -39,6 +39,7 @@ func generate() string {
 			a.routine("convGrad", width, depthwise, kernel.grad)
 		}
 	}
+	a.routine("convTile", 4, false, kernel.tile)
 	return a.text.String()
 }
 
@@ -48,12 +49,12 @@ type asm struct{ text strings.Builder }
 // routine writes the kernels of a family for every number of rows, behind a
 // jump by the number at offset 0 of the arguments.
 func (a *asm) routine(family string, width int, depthwise bool, body func(kernel)) {
-	name, rows := fmt.Sprintf("%s%d", family, width), 6
+	name, rows := fmt.Sprintf("%s%d", family, width), 8
 	if depthwise {
 		name = fmt.Sprintf("%sDepth%d", family, width)
 	}
-	if width == 8 {
-		rows = 8
+	if width == 16 {
+		rows = 6
 	}
 	k := kernel{asm: a, n: rows, width: width, depthwise: depthwise, phases: 1}
 	k.p("\n// func %s(a *%sArgs)\nTEXT ·%s(SB), NOSPLIT, $0-8\n\tMOVQ a+0(FP), AX\n\tMOVQ (AX), CX", name, family, name)
@@ -80,7 +81,7 @@ func (k *kernel) p(format string, args ...any) {
 	k.text.WriteString(strings.ReplaceAll(fmt.Sprintf(format, args...), "@", fmt.Sprint(k.n)) + "\n")
 }
 
-func (k *kernel) vectors() int { return k.width / 8 }
+func (k *kernel) vectors() int { return max(1, k.width/8) }
 
 // acc is the accumulator of a pixel or row, vector v, of a phase.
 func (k *kernel) acc(phase, row, v int) int { return 4 + (phase*k.n+row)*k.vectors() + v }
@@ -107,18 +108,60 @@ func (k *kernel) pointers(regs []string, table, base string) {
 	}
 }
 
-// storeLanes stores the first lanes (1 to 7, in register count) of every row's
-// accumulator: four, two, one. Masked stores are microcode on some processors.
-func (k *kernel) storeLanes(at []string, count string) {
-	k.p("\tTESTQ $4, %s\n\tJZ two@", count)
-	k.each(func(r, _, acc int) {
-		k.p("\tVMOVUPS X%d, (%s)\n\tVEXTRACTF128 $1, Y%d, X%d\n\tADDQ $16, %s", acc, at[r], acc, acc, at[r])
+// reg is the kind of register that holds a row's last vector.
+func (k *kernel) reg() string {
+	if k.width == 4 {
+		return "X"
+	}
+	return "Y"
+}
+
+// add adds memory to the accumulators; the last vector under the mask.
+func (k *kernel) add(at []string, masked bool) {
+	R := k.reg()
+	k.each(func(r, v, acc int) {
+		if masked && v == k.vectors()-1 {
+			k.p("\tVMASKMOVPS %d(%s), %s3, %s2\n\tVADDPS %s2, %s%d, %s%d", 32*v, at[r], R, R, R, R, acc, R, acc)
+			return
+		}
+		k.p("\tVADDPS %d(%s), %s%d, %s%d", 32*v, at[r], R, acc, R, acc)
 	})
-	k.p("\ntwo@:\n\tTESTQ $2, %s\n\tJZ odd@", count)
-	k.each(func(r, _, acc int) {
-		k.p("\tVMOVLPS X%d, (%s)\n\tVMOVHLPS X%d, X%d, X%d\n\tADDQ $8, %s", acc, at[r], acc, acc, acc, at[r])
+}
+
+// store stores the accumulators.
+func (k *kernel) store(at []string) {
+	k.each(func(r, v, acc int) { k.p("\tVMOVUPS %s%d, %d(%s)", k.reg(), acc, 32*v, at[r]) })
+}
+
+// storeLanes stores the first lanes (1 to 7, in register count) of every row's
+// last vector: four, two, one. Masked stores are microcode on some processors.
+func (k *kernel) storeLanes(at []string, count string) {
+	last := k.vectors() - 1
+	off := 32 * last
+	part := func(f func(at string, acc int)) {
+		for r := range k.n {
+			f(at[r], k.acc(0, r, last))
+		}
+	}
+	if last > 0 {
+		k.each(func(r, v, acc int) {
+			if v < last {
+				k.p("\tVMOVUPS Y%d, %d(%s)", acc, 32*v, at[r])
+			}
+		})
+	}
+	if k.width > 4 {
+		k.p("\tTESTQ $4, %s\n\tJZ two@", count)
+		part(func(at string, acc int) {
+			k.p("\tVMOVUPS X%d, %d(%s)\n\tVEXTRACTF128 $1, Y%d, X%d\n\tADDQ $16, %s", acc, off, at, acc, acc, at)
+		})
+		k.p("\ntwo@:")
+	}
+	k.p("\tTESTQ $2, %s\n\tJZ odd@", count)
+	part(func(at string, acc int) {
+		k.p("\tVMOVLPS X%d, %d(%s)\n\tVMOVHLPS X%d, X%d, X%d\n\tADDQ $8, %s", acc, off, at, acc, acc, acc, at)
 	})
 	k.p("\nodd@:\n\tTESTQ $1, %s\n\tJZ lanes@", count)
-	k.each(func(r, _, acc int) { k.p("\tVMOVSS X%d, (%s)", acc, at[r]) })
+	part(func(at string, acc int) { k.p("\tVMOVSS X%d, %d(%s)", acc, off, at) })
 	k.p("\nlanes@:")
 }

@@ -13,6 +13,7 @@ const (
 	tTiles
 	tRun4
 	tRun1
+	tOdd
 	tSegs
 	tRows
 	tSegSkip
@@ -33,8 +34,8 @@ const (
 )
 
 // Registers: AX arguments, pixel pointers as below, DX the shared index into
-// x, BX weights, CX steps, R14 runs of a row, R15 rows. Y0, Y1 weights, Y2, Y3
-// values of x, from Y4 accumulators.
+// x, BX weights, CX steps, R14 runs of a row, R15 rows. Y0, Y1 weights, Y2
+// values of x, Y3 the mask, from Y4 accumulators.
 var pixels = []string{"R8", "R9", "R10", "R11", "R12", "R13", "SI", "DI"}
 
 // tile writes the kernel. Few pixels alone would wait for the latency of the
@@ -56,40 +57,63 @@ func (k kernel) tile() {
 	for ph := 1; ph < k.phases; ph++ {
 		k.each(func(r, v, acc int) { k.p("\tVADDPS Y%d, Y%d, Y%d", k.acc(ph, r, v), acc, acc) })
 	}
+	if k.width == 4 {
+		k.each(func(_, _, acc int) { k.p("\tVHADDPS Y%d, Y%d, Y%d", acc, acc, acc) })
+		k.each(func(_, _, acc int) {
+			k.p("\tVEXTRACTF128 $1, Y%d, X2\n\tVMOVLHPS X2, X%d, X%d", acc, acc, acc)
+		})
+	}
 	k.finish()
 	k.p("\n\tDECQ %d(AX)\n\tJNZ tile@", tTiles)
 }
 
+// denseLoops steps through runs of values of x. With four channels a step
+// takes two values: the lanes of weights alternate between them, and what they
+// sum is added up at the end; the last of an odd run is a step of its own.
 func (k *kernel) denseLoops() {
+	x, w := 4, 4*k.width
+	if k.width == 4 {
+		x, w = 8, 32
+	}
 	k.p("\nrow@:\n\tMOVQ %d(AX), R14", tSegs)
 	k.p("\nseg@:\n\tMOVQ %d(AX), CX\n\tTESTQ CX, CX\n\tJZ rest@\n\tPCALIGN $32\n\nfour@:", tRun4)
 	for s := range 4 {
-		k.denseStep(s)
+		k.denseStep(s, x, w)
 	}
-	k.p("\tADDQ $16, DX\n\tADDQ $%d, BX\n\tDECQ CX\n\tJNZ four@", 16*k.width)
+	k.p("\tADDQ $%d, DX\n\tADDQ $%d, BX\n\tDECQ CX\n\tJNZ four@", 4*x, 4*w)
 	k.p("\nrest@:\n\tMOVQ %d(AX), CX\n\tTESTQ CX, CX\n\tJZ next@\n\none@:", tRun1)
-	k.denseStep(0)
-	k.p("\tADDQ $4, DX\n\tADDQ $%d, BX\n\tDECQ CX\n\tJNZ one@", 4*k.width)
-	k.p("\nnext@:\n\tADDQ %d(AX), DX\n\tDECQ R14\n\tJNZ seg@", tSegSkip)
+	k.denseStep(0, x, w)
+	k.p("\tADDQ $%d, DX\n\tADDQ $%d, BX\n\tDECQ CX\n\tJNZ one@\n\nnext@:", x, w)
+	if k.width == 4 {
+		k.p("\tCMPQ %d(AX), $0\n\tJEQ even@\n\tVMOVUPS (BX), Y0", tOdd)
+		for r := range k.n {
+			k.p("\tVMOVSS (%s)(DX*1), X2\n\tVBROADCASTSD X2, Y2\n\tVFMADD231PS Y0, Y2, Y%d", pixels[r], k.acc(0, r, 0))
+		}
+		k.p("\tADDQ $4, DX\n\tADDQ $32, BX\n\neven@:")
+	}
+	k.p("\tADDQ %d(AX), DX\n\tDECQ R14\n\tJNZ seg@", tSegSkip)
 	k.p("\tADDQ %d(AX), DX\n\tADDQ %d(AX), BX\n\tDECQ R15\n\tJNZ row@\n", tRowSkip, tWSkip)
 }
 
-// denseStep multiplies value s of every pixel by the channels' weights.
-func (k *kernel) denseStep(s int) {
+// denseStep multiplies step s of every pixel by the channels' weights.
+func (k *kernel) denseStep(s, x, w int) {
 	for v := range k.vectors() {
-		k.p("\tVMOVUPS %d(BX), Y%d", 4*k.width*s+32*v, v)
+		k.p("\tVMOVUPS %d(BX), Y%d", w*s+32*v, v)
+	}
+	load := "VBROADCASTSS"
+	if k.width == 4 {
+		load = "VBROADCASTSD"
 	}
 	for r := range k.n {
-		x := 2 + r%2
-		k.p("\tVBROADCASTSS %d(%s)(DX*1), Y%d", 4*s, pixels[r], x)
+		k.p("\t%s %d(%s)(DX*1), Y2", load, x*s, pixels[r])
 		for v := range k.vectors() {
-			k.p("\tVFMADD231PS Y%d, Y%d, Y%d", v, x, k.acc(s%k.phases, r, v))
+			k.p("\tVFMADD231PS Y%d, Y2, Y%d", v, k.acc(s%k.phases, r, v))
 		}
 	}
 }
 
 // depthLoops: every run is one vector of channels. The narrow kernel loads x
-// under a mask, in Y3.
+// under a mask.
 func (k *kernel) depthLoops() {
 	if k.width == 8 {
 		k.p("\tMOVQ %d(AX), CX\n\tVMOVUPS (CX), Y3", tMask)
@@ -102,8 +126,8 @@ func (k *kernel) depthLoops() {
 	k.each(func(r, v, acc int) {
 		x := fmt.Sprintf("%d(%s)(DX*1)", 32*v, pixels[r])
 		if k.width == 8 {
-			k.p("\tVMASKMOVPS %s, Y3, Y%d", x, 1+r%2)
-			x = fmt.Sprintf("Y%d", 1+r%2)
+			k.p("\tVMASKMOVPS %s, Y3, Y2", x)
+			x = "Y2"
 		}
 		k.p("\tVFMADD231PS %s, Y%d, Y%d", x, v, acc)
 	})
@@ -113,30 +137,22 @@ func (k *kernel) depthLoops() {
 
 // finish adds what is asked for and stores the tile.
 func (k *kernel) finish() {
+	R := k.reg()
 	k.p("\tMOVQ %d(AX), CX\n\tMOVQ %d(AX), DX", tYOff, tY)
 	k.pointers(pixels, "CX", "DX")
 	k.p("\tADDQ $%d, CX\n\tMOVQ CX, %d(AX)\n\tMOVQ %d(AX), CX", 4*k.n, tYOff, tFlags)
 	k.p("\tTESTQ $%d, CX\n\tJZ noBias@\n\tMOVQ %d(AX), DX", flagBias, tBias)
 	for v := range k.vectors() {
-		k.p("\tVMOVUPS %d(DX), Y%d", 32*v, v)
+		k.p("\tVMOVUPS %d(DX), %s%d", 32*v, R, v)
 	}
-	k.each(func(r, v, acc int) { k.p("\tVADDPS Y%d, Y%d, Y%d", v, acc, acc) })
-	k.p("\nnoBias@:")
-	if k.width == 8 {
-		k.p("\tTESTQ $%d, CX\n\tJNZ masked@", flagMask)
-	}
-	k.p("\tTESTQ $%d, CX\n\tJZ noAdd@", flagAdd)
-	k.each(func(r, v, acc int) { k.p("\tVADDPS %d(%s), Y%d, Y%d", 32*v, pixels[r], acc, acc) })
+	k.each(func(_, v, acc int) { k.p("\tVADDPS %s%d, %s%d, %s%d", R, v, R, acc, R, acc) })
+	k.p("\nnoBias@:\n\tTESTQ $%d, CX\n\tJNZ masked@\n\tTESTQ $%d, CX\n\tJZ noAdd@", flagMask, flagAdd)
+	k.add(pixels, false)
 	k.p("\nnoAdd@:")
 	k.relu("noReLU@")
-	k.each(func(r, v, acc int) { k.p("\tVMOVUPS Y%d, %d(%s)", acc, 32*v, pixels[r]) })
-	if k.width != 8 {
-		return
-	}
+	k.store(pixels)
 	k.p("\tJMP stored@\n\nmasked@:\n\tMOVQ %d(AX), DX\n\tVMOVUPS (DX), Y3\n\tTESTQ $%d, CX\n\tJZ noAddMasked@", tMask, flagAdd)
-	k.each(func(r, v, acc int) {
-		k.p("\tVMASKMOVPS (%s), Y3, Y%d\n\tVADDPS Y%d, Y%d, Y%d", pixels[r], 1+r%2, 1+r%2, acc, acc)
-	})
+	k.add(pixels, true)
 	k.p("\nnoAddMasked@:")
 	k.relu("noReLUMasked@")
 	k.p("\tMOVQ %d(AX), CX", tLanes)
@@ -146,7 +162,8 @@ func (k *kernel) finish() {
 
 // relu lets NaN through: the second source of VMAXPS wins then.
 func (k *kernel) relu(skip string) {
+	R := k.reg()
 	k.p("\tTESTQ $%d, CX\n\tJZ %s\n\tVXORPS Y0, Y0, Y0", flagReLU, skip)
-	k.each(func(_, _, acc int) { k.p("\tVMAXPS Y%d, Y0, Y%d", acc, acc) })
+	k.each(func(_, _, acc int) { k.p("\tVMAXPS %s%d, %s0, %s%d", R, acc, R, R, acc) })
 	k.p("\n%s:", skip)
 }
