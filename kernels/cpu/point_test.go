@@ -179,3 +179,30 @@ func TestShapes(t *testing.T) {
 	}
 	runTrials(t, trials)
 }
+
+// An operand that is read as a whole may come from a stage over equally many
+// images: the two must not run interleaved.
+func TestWholeOperands(t *testing.T) {
+	made := func(shape ...int) (*kernels.Tensor, kernels.Op) {
+		x, y := f32("made from", shape...), f32("made", shape...)
+		return y, &kernels.Axpby{X: x, Y: y, Alpha: 2}
+	}
+	var trials []trial
+	add := func(name string, prev, op kernels.Op) {
+		trials = append(trials, trial{name: name, prev: prev, op: op, tol: 1e-4,
+			ints: map[*kernels.Tensor]func(int) int32{}})
+	}
+	small, toSmall := made(8, 16)
+	add("binary, small", toSmall, &kernels.Binary{A: f32("a", 8, 8, 16), B: small, Y: f32("y", 8, 8, 16)})
+	large, toLarge := made(8, 640)
+	add("binary, large", toLarge, &kernels.Binary{A: f32("a", 8, 8, 640), B: large, Y: f32("y", 8, 8, 640)})
+	add("expand", toSmall, &kernels.Expand{X: small, Y: f32("y", 8, 8, 16), Alpha: 1})
+	add("reduce", toSmall, &kernels.Reduce{X: small, Y: f32("y", 16), Axis: 0})
+	index := i32("index", 8, 3)
+	add("gather", toSmall, &kernels.Gather{Table: small, Index: index, Y: f32("y", 8, 3, 16)})
+	trials[len(trials)-1].ints[index] = func(i int) int32 { return int32(7 - i%8) }
+	gamma, toGamma := made(8, 1)
+	add("layer norm", toGamma, &kernels.LayerNorm{X: f32("x", 8, 4, 8), Gamma: gamma.View(0, 8), Beta: f32("beta", 8),
+		Y: f32("y", 8, 4, 8), Mean: f32("mean", 32), InvStd: f32("inv", 32), Eps: 1e-5})
+	runTrials(t, trials)
+}

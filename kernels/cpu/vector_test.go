@@ -16,7 +16,8 @@ import (
 type trial struct {
 	name string
 	op   kernels.Op
-	tol  float64 // of |got-want| / (1+|want|); 0 means 2e-5
+	prev kernels.Op // runs before op, where not nil
+	tol  float64    // of |got-want| / (1+|want|); 0 means 2e-5
 	set  map[*kernels.Tensor]func(i int) float32
 	ints map[*kernels.Tensor]func(i int) int32
 	env  kernels.Env
@@ -86,16 +87,24 @@ func (c *trial) run(t *testing.T, o Options, atEnd bool) map[*kernels.Tensor][]b
 		t.Fatal(err)
 	}
 	defer d.Close()
-	read := map[*kernels.Tensor]bool{}
-	for _, x := range c.op.Inputs() {
-		read[x] = true
+	ops := []kernels.Op{c.op}
+	if c.prev != nil {
+		ops = []kernels.Op{c.prev, c.op}
 	}
-	for _, x := range append(c.op.Inputs(), c.op.Outputs()...) {
+	read := map[*kernels.Tensor]bool{}
+	var all []*kernels.Tensor
+	for _, op := range ops {
+		for _, x := range op.Inputs() {
+			read[x] = true
+		}
+		all = append(append(all, op.Inputs()...), op.Outputs()...)
+	}
+	for _, x := range all {
 		b := fencedBytes(t, x.Bytes(), atEnd)
 		copy(b.Host(), c.start(x, read[x]))
 		x.Buf, x.Off = b, 0
 	}
-	x, err := d.Compile([]kernels.Op{c.op})
+	x, err := d.Compile(ops)
 	if err != nil {
 		t.Fatal(err)
 	}
