@@ -56,6 +56,36 @@ func overlap(a, b []*kernels.Tensor) bool {
 	return false
 }
 
+// skewed reports whether s shares memory with a batch stage of a list in
+// views whose slices do not coincide, so that image i of the one is not image
+// i of the other. Such stages cannot be interleaved.
+func skewed(s *stage, with []scheduled) bool {
+	for i := range with {
+		o := &with[i].stage
+		if skew(s.reads, o.writes) || skew(s.writes, o.reads) || skew(s.writes, o.writes) {
+			return true
+		}
+	}
+	return false
+}
+
+func skew(a, b []*kernels.Tensor) bool {
+	for _, x := range a {
+		for _, y := range b {
+			if x.Root() != y.Root() {
+				continue
+			}
+			_, i := x.Place()
+			_, k := y.Place()
+			apart := i+x.Bytes() <= k || k+y.Bytes() <= i
+			if !apart && (i != k || x.Bytes() != y.Bytes()) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func (s *scheduler) add(x scheduled) {
 	st := &x.stage
 	switch {
@@ -65,7 +95,7 @@ func (s *scheduler) add(x scheduled) {
 		}
 		s.marks = append(s.marks, st.mark)
 	case st.images > 0:
-		if len(s.mid) > 0 && (len(s.mid) == maxRegion || s.mid[0].images != st.images || conflicts(st, s.post)) {
+		if len(s.mid) > 0 && (len(s.mid) == maxRegion || s.mid[0].images != st.images || conflicts(st, s.post) || skewed(st, s.mid)) {
 			s.flush()
 		}
 		s.mid = append(s.mid, x)
