@@ -2,9 +2,7 @@ package report
 
 import (
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 
 	"github.com/espalier-ml/espalier/launch/report/figure"
 	"github.com/espalier-ml/espalier/trainer/metrics"
@@ -51,7 +49,7 @@ func checkpoints(es []metrics.Event) int {
 
 func oneEvent(e metrics.Event) eventRow {
 	r := eventRow{Class: eventClass(e.Event), Step: figure.Count(e.Step), Time: figure.Clock(float64(e.Seconds)),
-		What: eventName(e.Event), Text: e.Text, Widths: widthsText(e.Dims)}
+		What: eventName(e.Event), Text: e.Text, Widths: figure.Widths(e.Dims)}
 	if e.Params > 0 {
 		r.Params = figure.Count(e.Params)
 	}
@@ -113,28 +111,7 @@ func eventText(e metrics.Event) string {
 		return eventName(e.Event) + ", " + e.Text
 	}
 	if len(e.Dims) > 0 {
-		return eventName(e.Event) + " to " + widthsText(e.Dims)
+		return eventName(e.Event) + " to " + figure.Widths(e.Dims)
 	}
 	return eventName(e.Event)
-}
-
-// widthsText lists widths by name; Dims of equal width stand together where
-// there are many.
-func widthsText(dims map[string]int) string {
-	names := slices.Sorted(maps.Keys(dims))
-	var parts []string
-	if len(names) <= 6 {
-		for _, name := range names {
-			parts = append(parts, fmt.Sprintf("%s %d", name, dims[name]))
-		}
-		return strings.Join(parts, ", ")
-	}
-	number := map[int]int{}
-	for _, w := range dims {
-		number[w]++
-	}
-	for _, w := range slices.Sorted(maps.Keys(number)) {
-		parts = append(parts, fmt.Sprintf("%d × %d", number[w], w))
-	}
-	return strings.Join(parts, ", ") + " wide"
 }

@@ -96,6 +96,15 @@ func Value(x float64) string {
 	return digits(x, 4, false)
 }
 
+// Setting writes a value that a person chose, such as a learning rate: four
+// significant digits at most, without zeros at the end.
+func Setting(x float64) string {
+	if s, odd := notFinite(x); odd {
+		return s
+	}
+	return digits(x, 4, true)
+}
+
 // Difference writes x with its sign and three decimals.
 func Difference(x float64) string {
 	if s, odd := notFinite(x); odd {

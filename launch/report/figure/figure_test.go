@@ -41,6 +41,9 @@ func TestFigures(t *testing.T) {
 		{"negative", Value(-0.5), "−0.5000"},
 		{"not a number", Value(nan), "NaN"},
 		{"infinite", Value(-inf), "−∞"},
+		{"setting", Setting(0.05), "0.05"},
+		{"small setting", Setting(3e-4), "0.0003"},
+		{"odd setting", Setting(0.0123456), "0.01235"},
 		{"difference", Difference(0.0123), "+0.012"},
 		{"no difference", Difference(0), "±0.000"},
 
@@ -68,6 +71,22 @@ func TestFigures(t *testing.T) {
 	for _, tt := range tests {
 		if tt.got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, tt.got, tt.want)
+		}
+	}
+}
+
+func TestWidths(t *testing.T) {
+	tests := []struct {
+		in   map[string]int
+		want string
+	}{
+		{nil, ""},
+		{map[string]int{"s2": 16, "s1": 8}, "s1 8, s2 16"},
+		{map[string]int{"a": 8, "b": 8, "c": 8, "d": 8, "e": 16, "f": 16, "g": 4}, "1 × 4, 4 × 8, 2 × 16 wide"},
+	}
+	for _, tt := range tests {
+		if got := Widths(tt.in); got != tt.want {
+			t.Errorf("Widths(%v) = %q, want %q", tt.in, got, tt.want)
 		}
 	}
 }
