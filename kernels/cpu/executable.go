@@ -144,10 +144,10 @@ func (x *executable) Run(env *kernels.Env, onMark func(id int)) error {
 		report(b.marks, onMark)
 		b.reset()
 		x.cur = b
-		if len(b.tasks) == 1 {
-			x.work(0)
-		} else {
+		if len(b.tasks) > 1 {
 			p.run(x.f)
+		} else {
+			x.work(0)
 		}
 	}
 	report(x.tail, onMark)
