@@ -29,6 +29,9 @@ func kinds() map[string]bool {
 func TestConformance(t *testing.T) {
 	for kind, portable := range kinds() {
 		t.Run(kind, func(t *testing.T) {
+			if portable && raceDetector {
+				t.Skip("TestThreadsChangeNoBit runs the same loops on as many threads")
+			}
 			kernelstest.Run(t, func(t testing.TB) kernels.Device { return open(t, portable, 3) })
 		})
 	}
@@ -43,6 +46,9 @@ func TestThreadsChangeNoBit(t *testing.T) {
 }
 
 func TestRunAllocatesNothing(t *testing.T) {
+	if raceDetector {
+		t.Skip("the detector allocates")
+	}
 	for kind, portable := range kinds() {
 		t.Run(kind, func(t *testing.T) {
 			kernelstest.NoAllocs(t, open(t, portable, 3))
