@@ -1,0 +1,126 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/espalier-ml/espalier/trainer/checkpoint"
+	"github.com/espalier-ml/espalier/trainer/graph"
+)
+
+// exportResult is the JSON object of export.
+type exportResult struct {
+	File       string `json:"file"`
+	Layout     string `json:"layout"`
+	Tensors    int    `json:"tensors"`
+	Params     int    `json:"params"` // running statistics not counted
+	Step       uint64 `json:"step"`
+	Checkpoint string `json:"checkpoint"`
+}
+
+func (a *app) exportCommand() *cobra.Command {
+	var out, layout, dataDir string
+	c := &cobra.Command{
+		Use:   "export RUN|CHECKPOINT -o FILE",
+		Short: "Write a trained network as one safetensors file",
+		Long: `Export writes parameters and running statistics, without the optimizer's state.
+
+Names are those of PyTorch's models. Layouts:
+  espalier  as trained: convolutions [kh,kw,in,out], linear maps [in,out]
+  pytorch   convolutions [out,in,kh,kw], linear maps [out,in]` + "\n" + exitHelp,
+		Example: "  espalier export runs/digits -o digits.safetensors --layout pytorch",
+		Args:    cobra.ExactArgs(1),
+	}
+	c.Flags().StringVarP(&out, "output", "o", "", "`file` to write")
+	c.Flags().StringVar(&layout, "layout", "espalier", "espalier or pytorch")
+	c.Flags().StringVar(&dataDir, "data", "", "`folder` of data sets")
+	c.RegisterFlagCompletionFunc("layout", cobra.FixedCompletions([]string{"espalier", "pytorch"}, cobra.ShellCompDirectiveNoFileComp))
+	c.RunE = func(c *cobra.Command, args []string) error {
+		switch {
+		case out == "":
+			return usage("name the file to write with -o, such as -o weights.safetensors")
+		case layout != "espalier" && layout != "pytorch":
+			return usage("--layout %s: want espalier or pytorch", layout)
+		}
+		t, err := a.openTrained(args[0], dataDir)
+		if err != nil {
+			return err
+		}
+		return a.export(t, out, layout)
+	}
+	return c
+}
+
+func (a *app) export(t *trained, out, layout string) error {
+	g, err := t.graph(1)
+	if err != nil {
+		return err
+	}
+	var tensors []checkpoint.Tensor
+	for _, p := range slices.Concat(g.Params(), g.States()) {
+		v, err := t.values(p)
+		if err != nil {
+			return err
+		}
+		shape := slices.Clone(p.W.Shape)
+		if layout == "pytorch" {
+			shape, v = pytorchLayout(p, v)
+		}
+		tensors = append(tensors, checkpoint.Float32s(p.Name, shape, v))
+	}
+	meta := map[string]string{"model": t.cfg.Model.Name, "layout": layout, "step": strconv.FormatUint(t.state.Meta.Step, 10), "digest": t.state.Meta.Digest.String()}
+	if layout == "pytorch" {
+		meta["format"] = "pt"
+	}
+	if err := checkpoint.Export(out, tensors, meta); err != nil {
+		return err
+	}
+	a.result = &exportResult{out, layout, len(tensors), g.ParamCount(), t.state.Meta.Step, t.path}
+	fmt.Fprintf(a.out(), "%s: %d tensors, %d parameters of step %d, layout %s\n", out, len(tensors), g.ParamCount(), t.state.Meta.Step, layout)
+	return nil
+}
+
+// pytorchLayout turns [kh,kw,in,out] into [out,in,kh,kw] and [in,out] into
+// [out,in]. Tables that are looked up by row are alike in both.
+func pytorchLayout(p *graph.Param, v []float32) (shape []int, out []float32) {
+	s := p.W.Shape
+	switch {
+	case len(s) == 4:
+		return permute(s, []int{3, 2, 0, 1}, v)
+	case len(s) == 2 && p.Init != graph.InitStd:
+		return permute(s, []int{1, 0}, v)
+	}
+	return slices.Clone(s), v
+}
+
+// permute reorders axes: axis i of the result is axis order[i] of v.
+func permute(from, order []int, v []float32) (shape []int, out []float32) {
+	strides := make([]int, len(from))
+	n := 1
+	for i := len(from) - 1; i >= 0; i-- {
+		strides[i] = n
+		n *= from[i]
+	}
+	for _, o := range order {
+		shape = append(shape, from[o])
+	}
+	out = make([]float32, n)
+	at := make([]int, len(shape))
+	for k := range out {
+		src := 0
+		for i, o := range order {
+			src += at[i] * strides[o]
+		}
+		out[k] = v[src]
+		for i := len(at) - 1; i >= 0; i-- {
+			if at[i]++; at[i] < shape[i] {
+				break
+			}
+			at[i] = 0
+		}
+	}
+	return shape, out
+}
