@@ -67,7 +67,7 @@ type SoftmaxGrad struct {
 // the target, else 0. DLogits, optional, is GradScale times the gradient of
 // the sum of losses. With Smooth = s the target distribution is
 // (1-s)·one-hot + s/K (Szegedy et al., arXiv 1512.00567, section 7); Loss then
-// is the smoothed cross-entropy.
+// is the smoothed cross-entropy. A target outside [-1, K) makes the loss NaN.
 type SoftmaxXent struct {
 	Logits, Target, Loss, Hit *Tensor
 	DLogits                   *Tensor

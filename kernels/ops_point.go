@@ -76,11 +76,11 @@ type Slab struct {
 }
 
 // Gather is Y[i] = Table[Index[i]]: Table [V,D], Index i32 of any shape, Y of
-// Index's shape with D appended.
+// Index's shape with D appended. The row of an index outside the table is NaN.
 type Gather struct{ Table, Index, Y *Tensor }
 
 // GatherGrad is DTable[Index[i]] += DY[i], after clearing unless Acc. Rows
-// are added in the order of i.
+// are added in the order of i; indices outside the table count for nothing.
 type GatherGrad struct {
 	DY, Index, DTable *Tensor
 	Acc               bool

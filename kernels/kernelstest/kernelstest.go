@@ -47,6 +47,7 @@ func Run(t *testing.T, open func(t testing.TB) kernels.Device) {
 		}
 	}
 	t.Run("all in one list", func(t *testing.T) { runTogether(t, d, ref) })
+	t.Run("indices outside", func(t *testing.T) { runOutside(t, d) })
 }
 
 // leads are the distances, in elements, of an operand from the start of its
