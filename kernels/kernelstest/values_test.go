@@ -107,14 +107,14 @@ var known = map[string]func(m *Memory) values{
 		return values{&kernels.Axpby{X: m.count(3), Y: y, Alpha: 10, Beta: -1}, want{y: {9, 18, 27}}}
 	},
 	"dropout": func(m *Memory) values {
-		x, y, kept := m.count(6), m.Out("y", 6), make([]float64, 6)
+		x, y, kept := m.count(22), m.Out("y", 22), make([]float64, 22)
 		for i := range kept {
 			w := philox.NewKey(env.Seed, "dropout").At(philox.Counter{uint32(i / 4), 7, uint32(env.Shard), uint32(env.Step)})
-			if philox.Uniform(w[i%4]) >= 0.5 {
-				kept[i] = 2 * float64(i+1)
+			if philox.Uniform(w[i%4]) >= 0.75 {
+				kept[i] = 4 * float64(i+1)
 			}
 		}
-		return values{&kernels.Dropout{X: x, Y: y, P: 0.5, ID: 7}, want{y: kept}}
+		return values{&kernels.Dropout{X: x, Y: y, P: 0.75, ID: 7}, want{y: kept}}
 	},
 	"transpose": func(m *Memory) values {
 		y := m.Out("y", 3, 1, 2)
@@ -137,6 +137,10 @@ var known = map[string]func(m *Memory) values{
 	"max pool": func(m *Memory) values {
 		y := m.Out("y", 1, 2, 2, 1)
 		return values{&kernels.Pool{X: m.count(1, 3, 3, 1), Y: y, Max: true, Window: 2, Stride: 2, Pad: 1}, want{y: {1, 3, 7, 9}}}
+	},
+	"max pool of equals": func(m *Memory) values {
+		y, where := m.Out("y", 1, 1, 1, 1), m.Bytes("where", 1, 1, 1, 1)
+		return values{&kernels.Pool{X: m.of([]int{1, 2, 2, 1}, -5, -3, -3, -3), Y: y, Where: where, Max: true, Window: 2, Stride: 1}, want{y: {-3}, where: {1}}}
 	},
 	"average pool": func(m *Memory) values {
 		y := m.Out("y", 1, 2, 2, 1)
@@ -237,12 +241,26 @@ func TestKnownValues(t *testing.T) {
 				t.Fatal(err)
 			}
 			for x, want := range v.want {
-				for i, got := range cpu.F32(x) {
-					if !(math.Abs(float64(got)-want[i]) <= 3e-5*math.Abs(want[i])+1e-7) {
+				for i, got := range numbers(x) {
+					if !(math.Abs(got-want[i]) <= 3e-5*math.Abs(want[i])+1e-7) {
 						t.Errorf("%v: element %d is %g, want %g", x, i, got, want[i])
 					}
 				}
 			}
 		})
 	}
+}
+
+// numbers returns what x holds.
+func numbers(x *kernels.Tensor) (v []float64) {
+	if x.DType == kernels.U8 {
+		for _, u := range cpu.U8(x) {
+			v = append(v, float64(u))
+		}
+		return v
+	}
+	for _, f := range cpu.F32(x) {
+		v = append(v, float64(f))
+	}
+	return v
 }
