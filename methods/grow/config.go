@@ -9,7 +9,7 @@ import (
 )
 
 // VT says what happens to old weights when a layer gets more inputs: variance
-// transfer, section 3.2 and 3.3 of the method's specification in README.md.
+// transfer. README.md has the rules and where they come from.
 type VT string
 
 // Modes of variance transfer.

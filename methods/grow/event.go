@@ -57,7 +57,7 @@ func (e *event) Fill(old, now *graph.Param, from, to []float32) {
 
 // scale is the factor of now's old entries. Weights get r, biases and running
 // means ρ and running variances ρ², ρ the product of the r of all weights
-// since the last norm (section 3.3).
+// since the last norm: what is in front of a bias has been scaled by it.
 func (e *event) scale(now *graph.Param, from []float32) float64 {
 	if now.In >= 0 {
 		r := e.factor(now, from)
@@ -115,7 +115,7 @@ func tableFactor(w *graph.Param, stage int) float64 {
 }
 
 // measuredFactor makes the variance of old entries that of new ones; it is
-// otherwise where they have none (section 3.4).
+// otherwise where they have none (the paper's appendix).
 func measuredFactor(now *graph.Param, from []float32, otherwise float64) float64 {
 	var sum, squares float64
 	for _, v := range from {

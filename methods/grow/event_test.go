@@ -29,7 +29,7 @@ func step(in0, in1, out0, out1 int) (before, after graph.Sizes) {
 	return graph.Sizes{"in": {in0}, "out": {out0}}, graph.Sizes{"in": {in0, in1}, "out": {out0, out1}}
 }
 
-// The vector of section 8: W = [[1,2],[3,4]] with Z = (5,6)ᵀ and
+// A worked example: W = [[1,2],[3,4]] with Z = (5,6)ᵀ and
 // V = (7,8,9,10), written [out][in] there and [in][out] here.
 func TestVector(t *testing.T) {
 	before, after := step(2, 4, 2, 4)

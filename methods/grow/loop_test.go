@@ -248,7 +248,7 @@ func TestRatios(t *testing.T) {
 	}
 }
 
-// The size effect of section 4.2: equal variances give √(n_k/n_0).
+// The effect of size: equal variances give √(n_k/n_0).
 func TestRatiosOfEqualVariance(t *testing.T) {
 	d := &graph.Dim{Name: "d", Full: 64, Bounds: Widths(64, 9, 0.25, 0.2)}
 	p := &graph.Param{ParamSpec: graph.Weight(d.Axis(), d.Axis())}

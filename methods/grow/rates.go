@@ -10,7 +10,7 @@ import (
 )
 
 // Ratios are the rates of the sub-networks of a weight relative to that of
-// stage 0: f_k / f_0, kept between 0.1 and 10 (section 4.2). A sub-network
+// stage 0: f_k / f_0, kept between 0.1 and 10. A sub-network
 // without entries, and everything where the statistic of stage 0 is zero,
 // has ratio 1. It writes to dst, which may be f.
 func Ratios(f []float64, dst []float64) {
@@ -83,7 +83,8 @@ func (m *Method) adapt(r *trainer.Run, kind LRA) error {
 // depthwise kernels.
 func adapts(p *graph.Param) bool { return p.In >= 0 && p.Out >= 0 && !p.NoDecay }
 
-// outFactor is C_ref/C₀ for output layers (section 4.1), 1 for others.
+// outFactor is C_ref/C₀ for output layers, 1 for others: the paper's output
+// layer has rate 1/C₀, after the maximal update parametrisation.
 func (m *Method) outFactor(p *graph.Param) float64 {
 	ref := m.plan.Config.OutRef
 	if ref == 0 || p.Init != graph.InitOut || p.In < 0 {

@@ -121,12 +121,13 @@ func TestResumeIsExact(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		edit func(*Config)
+		at   []int // steps after the event
 	}{
-		{"as published", func(*Config) {}},
-		{"batches that shrink", func(c *Config) { c.BatchGrowth = 0.3 }},
-		{"ramp", func(c *Config) { c.VT, c.RampSteps = VTRamp, 9 }},
-		{"gradient norms, re-warm-up", func(c *Config) { c.LRA, c.Rewarm = LRALARS, 1.3 }},
-		{"copies", func(c *Config) { c.Init, c.VT = InitNet2Net, VTNone }},
+		{"as published", func(*Config) {}, []int{-1, 0, 1}},
+		{"batches that shrink", func(c *Config) { c.BatchGrowth = 0.3 }, []int{0}},
+		{"ramp", func(c *Config) { c.VT, c.RampSteps = VTRamp, 9 }, []int{0, 4}},
+		{"gradient norms, re-warm-up", func(c *Config) { c.LRA, c.Rewarm = LRALARS, 1.3 }, []int{2}},
+		{"copies", func(c *Config) { c.Init, c.VT = InitNet2Net, VTNone }, []int{0}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			j := digits(smallMLP)
@@ -135,7 +136,8 @@ func TestResumeIsExact(t *testing.T) {
 			_, p := j.config(t, solo.New(collective.Gen{}))
 			want := j.run(t)
 			event := p.Stages[2].First
-			for _, at := range []uint64{event - 1, event, event + 1, event + 4} {
+			for _, after := range c.at {
+				at := event + uint64(after)
 				dir := t.TempDir()
 				j.edit = func(c *trainer.Config) { c.Dir = dir }
 				stopped := j
