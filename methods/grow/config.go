@@ -132,7 +132,7 @@ const maxStages = 256
 
 // stages is the number of stages, whichever way it is given.
 func (c *Config) stages() int {
-	if c.Multipliers != nil {
+	if len(c.Multipliers) > 0 {
 		return len(c.Multipliers)
 	}
 	return c.Stages
@@ -140,7 +140,7 @@ func (c *Config) stages() int {
 
 // multipliers are the widths by stage, whichever way they are given.
 func (c *Config) multipliers() []float64 {
-	if c.Multipliers != nil {
+	if len(c.Multipliers) > 0 {
 		return c.Multipliers
 	}
 	return Multipliers(c.Stages, c.Start, c.Growth)
@@ -193,7 +193,7 @@ func (c *Config) checkLists() error {
 			break
 		}
 	}
-	if c.Epochs != nil && len(c.Epochs) != n {
+	if len(c.Epochs) > 0 && len(c.Epochs) != n {
 		all = append(all, fmt.Errorf("grow: epochs of %d stages given, there are %d", len(c.Epochs), n))
 	}
 	for t, e := range c.Epochs {
@@ -201,7 +201,7 @@ func (c *Config) checkLists() error {
 			all = append(all, fmt.Errorf("grow: stage %d of %d: %v epochs: want more than 0", t+1, n, e))
 		}
 	}
-	if c.Batches != nil && len(c.Batches) != n {
+	if len(c.Batches) > 0 && len(c.Batches) != n {
 		all = append(all, fmt.Errorf("grow: batches of %d stages given, there are %d", len(c.Batches), n))
 	}
 	for t, b := range c.Batches {

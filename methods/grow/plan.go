@@ -130,7 +130,7 @@ func equalDims(a, b map[string]int) bool {
 func (p *Plan) setEpochs() error {
 	c, n := &p.Config, len(p.Stages)
 	lengths := c.Epochs
-	if lengths == nil {
+	if len(lengths) == 0 {
 		lengths = StageEpochs(p.Epochs, c.Epochs0, c.EpochGrowth, n)
 	}
 	sum := 0.0
@@ -151,7 +151,7 @@ func (p *Plan) setEpochs() error {
 // setBatches gives every stage its batch.
 func (p *Plan) setBatches() {
 	batches := p.Config.Batches
-	if batches == nil {
+	if len(batches) == 0 {
 		batches = Batches(p.Batch, p.Config.BatchGrowth, len(p.Stages))
 	}
 	for t, b := range batches {
