@@ -44,7 +44,7 @@ func newNetwork(ctx context.Context, cfg *Config, sizes graph.Sizes, batch int, 
 
 func (n *network) build(ctx context.Context, births []uint64) (err error) {
 	cfg := n.cfg
-	if n.graph, err = models.Trace(cfg.Model, graph.Config{Sizes: n.sizes, Train: true}, n.batch/cfg.Shards); err != nil {
+	if n.graph, err = models.Trace(cfg.Model, graph.Config{Sizes: n.sizes, Train: true, Weights: cfg.weights()}, n.batch/cfg.Shards); err != nil {
 		return err
 	}
 	if err := n.place(); err != nil {
@@ -153,7 +153,7 @@ func (n *network) evaluator() (*graph.Program, error) {
 	if n.eval != nil {
 		return n.eval, nil
 	}
-	g, err := models.Trace(n.cfg.Model, graph.Config{Sizes: n.sizes}, n.cfg.EvalRows)
+	g, err := models.Trace(n.cfg.Model, graph.Config{Sizes: n.sizes, Weights: n.cfg.weights()}, n.cfg.EvalRows)
 	if err != nil {
 		return nil, err
 	}

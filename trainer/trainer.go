@@ -71,6 +71,33 @@ type Method interface {
 	Load(json.RawMessage) error
 }
 
+// Weigher is a Method that puts something in the place of weights wherever the
+// network is traced, for training and for evaluation: see graph.Config. Several
+// are applied in the order of Config.Methods.
+type Weigher interface {
+	Method
+	Weight(g *graph.Graph, p *graph.Param, v *graph.Value) *graph.Value
+}
+
+// weights composes the Weighers of a run; nil when there are none.
+func (c *Config) weights() func(g *graph.Graph, p *graph.Param, v *graph.Value) *graph.Value {
+	var ws []Weigher
+	for _, m := range c.Methods {
+		if w, ok := m.(Weigher); ok {
+			ws = append(ws, w)
+		}
+	}
+	if len(ws) == 0 {
+		return nil
+	}
+	return func(g *graph.Graph, p *graph.Param, v *graph.Value) *graph.Value {
+		for _, w := range ws {
+			v = w.Weight(g, p, v)
+		}
+		return v
+	}
+}
+
 // Phase is a run of steps with one batch size.
 type Phase struct {
 	Steps uint64

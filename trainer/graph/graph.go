@@ -33,8 +33,9 @@ type Config struct {
 	// Train traces batch statistics, dropout and, with Backward, gradients;
 	// otherwise the network as it is used for evaluation.
 	Train bool
-	// Weights, when set, is called wherever a layer uses a parameter and
-	// may return something else in its place: a masked or quantized weight.
+	// Weights, when set, is called for every parameter that a layer declares
+	// and may return something else for the layer to use: a masked, shared
+	// or quantized weight. It may declare parameters of its own.
 	Weights func(g *Graph, p *Param, v *Value) *Value
 }
 
@@ -54,6 +55,7 @@ type Graph struct {
 	forward  int // number of forward ops, set by Backward
 	dropouts uint32
 	stats    []stat
+	hooked   bool // inside Config.Weights
 }
 
 // stat ties the batch statistics of one normalisation to its running ones.

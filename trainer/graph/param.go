@@ -29,6 +29,8 @@ type ParamSpec struct {
 	In, Out int
 	Init    InitKind
 	Gain    float32
+	// Rate multiplies the learning rate of the whole parameter; 0 means 1.
+	Rate float32
 	// NoDecay exempts the parameter from weight decay where the optimizer
 	// is told to spare norms and biases.
 	NoDecay bool
@@ -129,8 +131,10 @@ func (g *Graph) Param(name string, s ParamSpec) *Value {
 	}
 	p.ID = ParamID(len(g.params))
 	g.params = append(g.params, p)
-	if g.cfg.Weights != nil {
+	if g.cfg.Weights != nil && !g.hooked {
+		g.hooked = true
 		v = g.cfg.Weights(g, p, v)
+		g.hooked = false
 		v.param = p
 	}
 	return v

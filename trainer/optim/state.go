@@ -152,7 +152,13 @@ func (s *State) Step(env *kernels.Env, updates uint64) error {
 
 // tabulate writes what e's op reads: factors and what follows from the ages.
 func (s *State) tabulate(e *Entry, updates uint64) error {
-	if err := s.dev.WriteF32(e.rates, e.Factor); err != nil {
+	for b, f := range e.Factor {
+		e.buf[b] = f
+		if r := e.Param.Rate; r != 0 {
+			e.buf[b] *= r
+		}
+	}
+	if err := s.dev.WriteF32(e.rates, e.buf); err != nil {
 		return err
 	}
 	fill := func(t *kernels.Tensor, f func(age uint64) float32) error {
