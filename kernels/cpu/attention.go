@@ -1,10 +1,6 @@
 package cpu
 
-import (
-	"math"
-
-	"github.com/espalier-ml/espalier/kernels"
-)
+import "github.com/espalier-ml/espalier/kernels"
 
 // Attention runs head by head: keys and values are packed into panels in
 // thread-private memory, then blocks of queries meet them. A block's scores,
@@ -84,8 +80,8 @@ func (l *lowering) attention(o *kernels.Attention) []stage {
 			g.softmax(s, lse.f[(b*g.h+h)*g.t:], r0, r1)
 			g.weigh(y[r0*g.ldO:], s, v, r1-r0, g.seen(r1-1), g.ldO)
 			for r := r0; r < r1; r++ {
-				row := s[(r-r0)*g.ldS:]
-				vscale(y[r*g.ldO:][:g.d], y[r*g.ldO:], row[g.ldS-1])
+				sum := s[(r-r0)*g.ldS+g.ldS-1]
+				vscale(y[r*g.ldO:][:g.d], y[r*g.ldO:], 1/sum)
 			}
 		}
 	})
@@ -101,17 +97,21 @@ func (g *attn) scores(s, q, keys []float32, m, n, ld int) {
 }
 
 // softmax turns rows of scores into e^(s-max), zero up to the end of the
-// block's last panel. It leaves 1/Σ in the last element of each row, which no
-// panel reaches, and the log-sum-exp in lse.
+// block's last panel. It leaves the sum of a row in its last element, which
+// no panel reaches, and the log-sum-exp in lse.
 func (g *attn) softmax(s, lse []float32, r0, r1 int) {
 	end := panels(g.seen(r1-1)) * panel
+	var sums, logs [blockQ]float32
 	for r := r0; r < r1; r++ {
 		row, n := s[(r-r0)*g.ldS:][:g.ldS], g.seen(r)
-		top := vmax(row[:n])
-		sum := vexpSub(row[:n], row, top)
+		lse[r] = vmax(row[:n])
+		sum := vexpSub(row[:n], row, lse[r])
 		clear(row[n:end])
-		row[g.ldS-1] = 1 / sum
-		lse[r] = top + float32(math.Log(float64(sum)))
+		row[g.ldS-1], sums[r-r0] = sum, sum
+	}
+	vlog(logs[:r1-r0], sums[:])
+	for i, v := range logs[:r1-r0] {
+		lse[r0+i] += v
 	}
 }
 

@@ -127,21 +127,35 @@ func (g *gemm) pack(dst, b []float32, cols span) packedB {
 func (g *gemm) packShare(dst, b []float32, cols, share span) {
 	kc, all := g.kBlock(), panels(cols.len())
 	for k0 := 0; k0 < g.k; k0 += kc {
-		k1 := min(k0+kc, g.k)
-		size := (k1 - k0) * panel
-		for j := share.lo; j < share.hi; j += panel {
-			to := dst[k0*all*panel+(j-cols.lo)*(k1-k0):][:size]
-			if w := min(panel, cols.hi-j); g.transB {
-				packColumns(to, b[j*g.ldb+k0:], g.ldb, w)
-			} else {
-				packWide(&to[0], &b[k0*g.ldb+j], uintptr(g.ldb*4), k1-k0, maskOf(w))
-			}
-			if g.alpha != 1 {
-				for i := range to {
-					to[i] *= g.alpha
-				}
-			}
+		k := min(kc, g.k-k0)
+		from := k0*all*panel + (share.lo-cols.lo)*k
+		to := dst[from:][:panels(share.len())*panel*k]
+		if g.transB {
+			packTransposedRows(to, b[share.lo*g.ldb+k0:], g.ldb, k, share.len())
+		} else {
+			packRows(to, b[k0*g.ldb+share.lo:], g.ldb, k, share.len())
 		}
+		if g.alpha != 1 {
+			vscale(to, to, g.alpha)
+		}
+	}
+}
+
+// packRows packs k rows of n floats, ld apart.
+func packRows(dst, b []float32, ld, k, n int) {
+	if full := n / panel; full > 0 {
+		packWide(&dst[0], &b[0], uintptr(ld*4), k, uintptr(k*panel*4), full)
+		dst, b = dst[full*panel*k:], b[full*panel:]
+	}
+	if rest := n % panel; rest > 0 {
+		packNarrow(&dst[0], &b[0], uintptr(ld*4), k, maskOf(rest))
+	}
+}
+
+// packTransposedRows packs n rows of k floats, ld apart, as columns.
+func packTransposedRows(dst, b []float32, ld, k, n int) {
+	for j := 0; j < n; j += panel {
+		packColumns(dst[j*k:][:panel*k], b[j*ld:], ld, min(panel, n-j))
 	}
 }
 

@@ -7,7 +7,10 @@ func gemmRows(a *gemmArgs)
 func gemmCols(a *gemmArgs)
 
 //go:noescape
-func packWide(dst, src *float32, ld uintptr, k int, mask *int32)
+func packWide(dst, src *float32, ld uintptr, k int, next uintptr, count int)
+
+//go:noescape
+func packNarrow(dst, src *float32, ld uintptr, k int, mask *int32)
 
 //go:noescape
 func packTransposed(dst, src *float32, ld uintptr, k8 int)

@@ -2378,65 +2378,52 @@ mstore6:
 	VMASKMOVPS Y15, Y3, 32(R10)(R13*2)
 	JMP next6
 
-// func packWide(dst, src *float32, ld uintptr, k int, mask *int32): dst[k][16] = src, rows ld bytes apart
-TEXT ·packWide(SB), NOSPLIT, $0-40
+// func packWide(dst, src *float32, ld uintptr, k int, next uintptr, count int): count panels, dst[k][16] = src, rows ld bytes apart, panels next bytes apart; k, count > 0
+TEXT ·packWide(SB), NOSPLIT, $0-48
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ ld+16(FP), DX
+	MOVQ k+24(FP), CX
+	MOVQ next+32(FP), R12
+	MOVQ count+40(FP), R13
+	LEAQ (SI)(DX*8), R11
+
+row:
+	MOVQ SI, R8
+	MOVQ DI, R9
+	MOVQ R11, R10
+	MOVQ R13, BX
+
+panel:
+	PREFETCHT0 (R10)
+	VMOVUPS (R8), Y0
+	VMOVUPS 32(R8), Y1
+	VMOVUPS Y0, (R9)
+	VMOVUPS Y1, 32(R9)
+	ADDQ $64, R8
+	ADDQ $64, R10
+	ADDQ R12, R9
+	DECQ BX
+	JNZ panel
+	ADDQ DX, SI
+	ADDQ DX, R11
+	ADDQ $64, DI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func packNarrow(dst, src *float32, ld uintptr, k int, mask *int32): dst[k][16] = src or 0, rows ld bytes apart; k > 0
+TEXT ·packNarrow(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), DI
 	MOVQ src+8(FP), SI
 	MOVQ ld+16(FP), DX
 	MOVQ k+24(FP), CX
 	MOVQ mask+32(FP), AX
-	TESTQ CX, CX
-	JZ done
-	TESTQ AX, AX
-	JNZ masked
-	MOVQ CX, BX
-	ANDQ $3, BX
-	SHRQ $2, CX
-	JZ odd
-	LEAQ (DX)(DX*2), R9
-
-four:
-	VMOVUPS (SI), Y0
-	VMOVUPS 32(SI), Y1
-	VMOVUPS (SI)(DX*1), Y2
-	VMOVUPS 32(SI)(DX*1), Y3
-	VMOVUPS (SI)(DX*2), Y4
-	VMOVUPS 32(SI)(DX*2), Y5
-	VMOVUPS (SI)(R9*1), Y6
-	VMOVUPS 32(SI)(R9*1), Y7
-	VMOVUPS Y0, 0(DI)
-	VMOVUPS Y1, 32(DI)
-	VMOVUPS Y2, 64(DI)
-	VMOVUPS Y3, 96(DI)
-	VMOVUPS Y4, 128(DI)
-	VMOVUPS Y5, 160(DI)
-	VMOVUPS Y6, 192(DI)
-	VMOVUPS Y7, 224(DI)
-	LEAQ (SI)(DX*4), SI
-	ADDQ $256, DI
-	DECQ CX
-	JNZ four
-
-odd:
-	TESTQ BX, BX
-	JZ done
-
-one:
-	VMOVUPS (SI), Y0
-	VMOVUPS 32(SI), Y1
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	ADDQ DX, SI
-	ADDQ $64, DI
-	DECQ BX
-	JNZ one
-	JMP done
-
-masked:
 	VMOVUPS (AX), Y2
 	VMOVUPS 32(AX), Y3
 
-mone:
+row:
 	VMASKMOVPS (SI), Y2, Y0
 	VMASKMOVPS 32(SI), Y3, Y1
 	VMOVUPS Y0, (DI)
@@ -2444,9 +2431,7 @@ mone:
 	ADDQ DX, SI
 	ADDQ $64, DI
 	DECQ CX
-	JNZ mone
-
-done:
+	JNZ row
 	VZEROUPPER
 	RET
 

@@ -69,6 +69,18 @@ func (c *lstmCut) gates() (g gemm, count int) {
 	return g, 4
 }
 
+// activate applies σ to the gates i f o of a row and tanh to g.
+func (c *lstmCut) activate(dst, src []float32, units span) {
+	for q := range 4 {
+		d, s := dst[q*c.h+units.lo:q*c.h+units.hi], src[q*c.h+units.lo:]
+		if q == 2 {
+			vtanh(d, s)
+		} else {
+			vsigmoid(d, s)
+		}
+	}
+}
+
 func (l *lowering) lstm(o *kernels.LSTM) []stage {
 	c := cutLSTM(o.H)
 	g, count := c.gates()
@@ -99,14 +111,13 @@ func (l *lowering) lstm(o *kernels.LSTM) []stage {
 		}
 		for r := rows.lo; r < rows.hi; r++ {
 			at := (r*c.t+t)*c.h + units.lo
-			a := lstmCellArgs{gates: &gates.f[at+3*(at-units.lo)], gate: uintptr(c.h * 4), c: &cell.f[at], h: &h.f[at], prev: &zero.f[units.lo], n: units.len()}
+			row := gates.f[4*(at-units.lo):][:4*c.h]
+			a := lstmCellArgs{gates: &row[units.lo], gate: uintptr(c.h * 4), c: &cell.f[at], h: &h.f[at], prev: &zero.f[units.lo], n: units.len()}
 			if t > 0 {
 				a.prev = &cell.f[at-c.h]
+				c.activate(row, row, units)
 			} else {
-				for q := range 4 {
-					from := 4*(at-units.lo) + q*c.h
-					copy(gates.f[from+units.lo:from+units.hi], x.f[from+units.lo:])
-				}
+				c.activate(row, x.f[4*(at-units.lo):], units)
 			}
 			lstmCellAVX(&a)
 		}

@@ -7,9 +7,11 @@ import "github.com/espalier-ml/espalier/kernels"
 // Elementwise functions on AVX2, for the kernels of all families. They need a
 // processor that HasAVX2 accepts. dst may be a source, else the slices must
 // not overlap; sources have at least len(dst) elements. An element's value
-// depends on nothing but the element. Results are within 2 ulp of the exact
-// function (GELU, SiLU and derivatives: within 1e-6 of it, absolutely or
-// relatively), infinities and NaN included.
+// depends on nothing but the element.
+//
+// Distance from the exact function in units of the last place, at most: exp
+// 1.2, ln 0.7, sigmoid 2.4 (0 below -87), tanh 3.6; SiLU 4; GELU and the
+// derivatives within 1e-6 absolutely. Infinities and NaN are right.
 
 // vexp is dst = e^src.
 func vexp(dst, src []float32) {
@@ -87,6 +89,13 @@ func vsoftmaxGrad(dst, p, dy []float32, mean, scale float32) {
 	}
 }
 
+// vlog is dst = ln src, for normal src > 0.
+func vlog(dst, src []float32) {
+	if n := len(dst); n > 0 {
+		vlogAVX(&dst[0], &src[:n][0], n)
+	}
+}
+
 // vmax is the largest element of src, which must not be empty. NaN may or may
 // not be passed over.
 func vmax(src []float32) float32 { return vmaxAVX(&src[0], len(src)) }
@@ -139,9 +148,8 @@ func vactGrad(act kernels.Act, dst, x, dy []float32) {
 	}
 }
 
-// lstmCellArgs are n units of one cell in one step. The gates' values before
-// activation, at gates, gates+gate, … in the order i f g o, are replaced by
-// the activated ones.
+// lstmCellArgs are n units of one cell in one step: c = f⊙prev + i⊙g,
+// h = o⊙tanh c, with the activated gates i f g o at gates, gates+gate, ….
 type lstmCellArgs struct {
 	gates      *float32
 	gate       uintptr // bytes from one gate to the next

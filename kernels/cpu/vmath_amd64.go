@@ -4,6 +4,9 @@ package cpu
 func vexpAVX(dst, src *float32, n int)
 
 //go:noescape
+func vlogAVX(dst, src *float32, n int)
+
+//go:noescape
 func vsigmoidAVX(dst, src *float32, n int)
 
 //go:noescape

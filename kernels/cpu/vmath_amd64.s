@@ -55,79 +55,147 @@ DATA vmathPool<>+384(SB)/8, $0x3f8000003f800000
 DATA vmathPool<>+392(SB)/8, $0x3f8000003f800000
 DATA vmathPool<>+400(SB)/8, $0x3f8000003f800000
 DATA vmathPool<>+408(SB)/8, $0x3f8000003f800000
-DATA vmathPool<>+416(SB)/8, $0x8000000080000000
-DATA vmathPool<>+424(SB)/8, $0x8000000080000000
-DATA vmathPool<>+432(SB)/8, $0x8000000080000000
-DATA vmathPool<>+440(SB)/8, $0x8000000080000000
-DATA vmathPool<>+448(SB)/8, $0x7fffffff7fffffff
-DATA vmathPool<>+456(SB)/8, $0x7fffffff7fffffff
-DATA vmathPool<>+464(SB)/8, $0x7fffffff7fffffff
-DATA vmathPool<>+472(SB)/8, $0x7fffffff7fffffff
-DATA vmathPool<>+480(SB)/8, $0x4120000041200000
-DATA vmathPool<>+488(SB)/8, $0x4120000041200000
-DATA vmathPool<>+496(SB)/8, $0x4120000041200000
-DATA vmathPool<>+504(SB)/8, $0x4120000041200000
-DATA vmathPool<>+512(SB)/8, $0x4000000040000000
-DATA vmathPool<>+520(SB)/8, $0x4000000040000000
-DATA vmathPool<>+528(SB)/8, $0x4000000040000000
-DATA vmathPool<>+536(SB)/8, $0x4000000040000000
-DATA vmathPool<>+544(SB)/8, $0xbbbaf0eabbbaf0ea
-DATA vmathPool<>+552(SB)/8, $0xbbbaf0eabbbaf0ea
-DATA vmathPool<>+560(SB)/8, $0xbbbaf0eabbbaf0ea
-DATA vmathPool<>+568(SB)/8, $0xbbbaf0eabbbaf0ea
-DATA vmathPool<>+576(SB)/8, $0x3ca9134e3ca9134e
-DATA vmathPool<>+584(SB)/8, $0x3ca9134e3ca9134e
-DATA vmathPool<>+592(SB)/8, $0x3ca9134e3ca9134e
-DATA vmathPool<>+600(SB)/8, $0x3ca9134e3ca9134e
-DATA vmathPool<>+608(SB)/8, $0xbd5c1e2dbd5c1e2d
-DATA vmathPool<>+616(SB)/8, $0xbd5c1e2dbd5c1e2d
-DATA vmathPool<>+624(SB)/8, $0xbd5c1e2dbd5c1e2d
-DATA vmathPool<>+632(SB)/8, $0xbd5c1e2dbd5c1e2d
-DATA vmathPool<>+640(SB)/8, $0x3e0883933e088393
-DATA vmathPool<>+648(SB)/8, $0x3e0883933e088393
-DATA vmathPool<>+656(SB)/8, $0x3e0883933e088393
-DATA vmathPool<>+664(SB)/8, $0x3e0883933e088393
-DATA vmathPool<>+672(SB)/8, $0xbeaaaa99beaaaa99
-DATA vmathPool<>+680(SB)/8, $0xbeaaaa99beaaaa99
-DATA vmathPool<>+688(SB)/8, $0xbeaaaa99beaaaa99
-DATA vmathPool<>+696(SB)/8, $0xbeaaaa99beaaaa99
-DATA vmathPool<>+704(SB)/8, $0x3f2000003f200000
-DATA vmathPool<>+712(SB)/8, $0x3f2000003f200000
-DATA vmathPool<>+720(SB)/8, $0x3f2000003f200000
-DATA vmathPool<>+728(SB)/8, $0x3f2000003f200000
-DATA vmathPool<>+736(SB)/8, $0xc1400000c1400000
-DATA vmathPool<>+744(SB)/8, $0xc1400000c1400000
-DATA vmathPool<>+752(SB)/8, $0xc1400000c1400000
-DATA vmathPool<>+760(SB)/8, $0xc1400000c1400000
-DATA vmathPool<>+768(SB)/8, $0x3d9222793d922279
-DATA vmathPool<>+776(SB)/8, $0x3d9222793d922279
-DATA vmathPool<>+784(SB)/8, $0x3d9222793d922279
-DATA vmathPool<>+792(SB)/8, $0x3d9222793d922279
-DATA vmathPool<>+800(SB)/8, $0x3fcc422a3fcc422a
-DATA vmathPool<>+808(SB)/8, $0x3fcc422a3fcc422a
-DATA vmathPool<>+816(SB)/8, $0x3fcc422a3fcc422a
-DATA vmathPool<>+824(SB)/8, $0x3fcc422a3fcc422a
-DATA vmathPool<>+832(SB)/8, $0x42ae000042ae0000
-DATA vmathPool<>+840(SB)/8, $0x42ae000042ae0000
-DATA vmathPool<>+848(SB)/8, $0x42ae000042ae0000
-DATA vmathPool<>+856(SB)/8, $0x42ae000042ae0000
-DATA vmathPool<>+864(SB)/8, $0xc2ae0000c2ae0000
-DATA vmathPool<>+872(SB)/8, $0xc2ae0000c2ae0000
-DATA vmathPool<>+880(SB)/8, $0xc2ae0000c2ae0000
-DATA vmathPool<>+888(SB)/8, $0xc2ae0000c2ae0000
-DATA vmathPool<>+896(SB)/8, $0x42b0000042b00000
-DATA vmathPool<>+904(SB)/8, $0x42b0000042b00000
-DATA vmathPool<>+912(SB)/8, $0x42b0000042b00000
-DATA vmathPool<>+920(SB)/8, $0x42b0000042b00000
-DATA vmathPool<>+928(SB)/8, $0x4140000041400000
-DATA vmathPool<>+936(SB)/8, $0x4140000041400000
-DATA vmathPool<>+944(SB)/8, $0x4140000041400000
-DATA vmathPool<>+952(SB)/8, $0x4140000041400000
-DATA vmathPool<>+960(SB)/8, $0x3e5b33b63e5b33b6
-DATA vmathPool<>+968(SB)/8, $0x3e5b33b63e5b33b6
-DATA vmathPool<>+976(SB)/8, $0x3e5b33b63e5b33b6
-DATA vmathPool<>+984(SB)/8, $0x3e5b33b63e5b33b6
-GLOBL vmathPool<>(SB), (8+16), $992
+DATA vmathPool<>+416(SB)/8, $0x3f3504f33f3504f3
+DATA vmathPool<>+424(SB)/8, $0x3f3504f33f3504f3
+DATA vmathPool<>+432(SB)/8, $0x3f3504f33f3504f3
+DATA vmathPool<>+440(SB)/8, $0x3f3504f33f3504f3
+DATA vmathPool<>+448(SB)/8, $0x007fffff007fffff
+DATA vmathPool<>+456(SB)/8, $0x007fffff007fffff
+DATA vmathPool<>+464(SB)/8, $0x007fffff007fffff
+DATA vmathPool<>+472(SB)/8, $0x007fffff007fffff
+DATA vmathPool<>+480(SB)/8, $0x3d9021bb3d9021bb
+DATA vmathPool<>+488(SB)/8, $0x3d9021bb3d9021bb
+DATA vmathPool<>+496(SB)/8, $0x3d9021bb3d9021bb
+DATA vmathPool<>+504(SB)/8, $0x3d9021bb3d9021bb
+DATA vmathPool<>+512(SB)/8, $0xbdebd1b8bdebd1b8
+DATA vmathPool<>+520(SB)/8, $0xbdebd1b8bdebd1b8
+DATA vmathPool<>+528(SB)/8, $0xbdebd1b8bdebd1b8
+DATA vmathPool<>+536(SB)/8, $0xbdebd1b8bdebd1b8
+DATA vmathPool<>+544(SB)/8, $0x3def251a3def251a
+DATA vmathPool<>+552(SB)/8, $0x3def251a3def251a
+DATA vmathPool<>+560(SB)/8, $0x3def251a3def251a
+DATA vmathPool<>+568(SB)/8, $0x3def251a3def251a
+DATA vmathPool<>+576(SB)/8, $0xbdfe5d4fbdfe5d4f
+DATA vmathPool<>+584(SB)/8, $0xbdfe5d4fbdfe5d4f
+DATA vmathPool<>+592(SB)/8, $0xbdfe5d4fbdfe5d4f
+DATA vmathPool<>+600(SB)/8, $0xbdfe5d4fbdfe5d4f
+DATA vmathPool<>+608(SB)/8, $0x3e11e9bf3e11e9bf
+DATA vmathPool<>+616(SB)/8, $0x3e11e9bf3e11e9bf
+DATA vmathPool<>+624(SB)/8, $0x3e11e9bf3e11e9bf
+DATA vmathPool<>+632(SB)/8, $0x3e11e9bf3e11e9bf
+DATA vmathPool<>+640(SB)/8, $0xbe2aae50be2aae50
+DATA vmathPool<>+648(SB)/8, $0xbe2aae50be2aae50
+DATA vmathPool<>+656(SB)/8, $0xbe2aae50be2aae50
+DATA vmathPool<>+664(SB)/8, $0xbe2aae50be2aae50
+DATA vmathPool<>+672(SB)/8, $0x3e4cceac3e4cceac
+DATA vmathPool<>+680(SB)/8, $0x3e4cceac3e4cceac
+DATA vmathPool<>+688(SB)/8, $0x3e4cceac3e4cceac
+DATA vmathPool<>+696(SB)/8, $0x3e4cceac3e4cceac
+DATA vmathPool<>+704(SB)/8, $0xbe7ffffcbe7ffffc
+DATA vmathPool<>+712(SB)/8, $0xbe7ffffcbe7ffffc
+DATA vmathPool<>+720(SB)/8, $0xbe7ffffcbe7ffffc
+DATA vmathPool<>+728(SB)/8, $0xbe7ffffcbe7ffffc
+DATA vmathPool<>+736(SB)/8, $0x3eaaaaaa3eaaaaaa
+DATA vmathPool<>+744(SB)/8, $0x3eaaaaaa3eaaaaaa
+DATA vmathPool<>+752(SB)/8, $0x3eaaaaaa3eaaaaaa
+DATA vmathPool<>+760(SB)/8, $0x3eaaaaaa3eaaaaaa
+DATA vmathPool<>+768(SB)/8, $0xc2ae0000c2ae0000
+DATA vmathPool<>+776(SB)/8, $0xc2ae0000c2ae0000
+DATA vmathPool<>+784(SB)/8, $0xc2ae0000c2ae0000
+DATA vmathPool<>+792(SB)/8, $0xc2ae0000c2ae0000
+DATA vmathPool<>+800(SB)/8, $0x42ae000042ae0000
+DATA vmathPool<>+808(SB)/8, $0x42ae000042ae0000
+DATA vmathPool<>+816(SB)/8, $0x42ae000042ae0000
+DATA vmathPool<>+824(SB)/8, $0x42ae000042ae0000
+DATA vmathPool<>+832(SB)/8, $0x8000000080000000
+DATA vmathPool<>+840(SB)/8, $0x8000000080000000
+DATA vmathPool<>+848(SB)/8, $0x8000000080000000
+DATA vmathPool<>+856(SB)/8, $0x8000000080000000
+DATA vmathPool<>+864(SB)/8, $0xc0fcf84fc0fcf84f
+DATA vmathPool<>+872(SB)/8, $0xc0fcf84fc0fcf84f
+DATA vmathPool<>+880(SB)/8, $0xc0fcf84fc0fcf84f
+DATA vmathPool<>+888(SB)/8, $0xc0fcf84fc0fcf84f
+DATA vmathPool<>+896(SB)/8, $0x40fcf84f40fcf84f
+DATA vmathPool<>+904(SB)/8, $0x40fcf84f40fcf84f
+DATA vmathPool<>+912(SB)/8, $0x40fcf84f40fcf84f
+DATA vmathPool<>+920(SB)/8, $0x40fcf84f40fcf84f
+DATA vmathPool<>+928(SB)/8, $0xa59f25c0a59f25c0
+DATA vmathPool<>+936(SB)/8, $0xa59f25c0a59f25c0
+DATA vmathPool<>+944(SB)/8, $0xa59f25c0a59f25c0
+DATA vmathPool<>+952(SB)/8, $0xa59f25c0a59f25c0
+DATA vmathPool<>+960(SB)/8, $0x2a61337e2a61337e
+DATA vmathPool<>+968(SB)/8, $0x2a61337e2a61337e
+DATA vmathPool<>+976(SB)/8, $0x2a61337e2a61337e
+DATA vmathPool<>+984(SB)/8, $0x2a61337e2a61337e
+DATA vmathPool<>+992(SB)/8, $0xaebd37ffaebd37ff
+DATA vmathPool<>+1000(SB)/8, $0xaebd37ffaebd37ff
+DATA vmathPool<>+1008(SB)/8, $0xaebd37ffaebd37ff
+DATA vmathPool<>+1016(SB)/8, $0xaebd37ffaebd37ff
+DATA vmathPool<>+1024(SB)/8, $0x335c0041335c0041
+DATA vmathPool<>+1032(SB)/8, $0x335c0041335c0041
+DATA vmathPool<>+1040(SB)/8, $0x335c0041335c0041
+DATA vmathPool<>+1048(SB)/8, $0x335c0041335c0041
+DATA vmathPool<>+1056(SB)/8, $0x3779434a3779434a
+DATA vmathPool<>+1064(SB)/8, $0x3779434a3779434a
+DATA vmathPool<>+1072(SB)/8, $0x3779434a3779434a
+DATA vmathPool<>+1080(SB)/8, $0x3779434a3779434a
+DATA vmathPool<>+1088(SB)/8, $0x3a270ded3a270ded
+DATA vmathPool<>+1096(SB)/8, $0x3a270ded3a270ded
+DATA vmathPool<>+1104(SB)/8, $0x3a270ded3a270ded
+DATA vmathPool<>+1112(SB)/8, $0x3a270ded3a270ded
+DATA vmathPool<>+1120(SB)/8, $0x3ba059dc3ba059dc
+DATA vmathPool<>+1128(SB)/8, $0x3ba059dc3ba059dc
+DATA vmathPool<>+1136(SB)/8, $0x3ba059dc3ba059dc
+DATA vmathPool<>+1144(SB)/8, $0x3ba059dc3ba059dc
+DATA vmathPool<>+1152(SB)/8, $0x35a0d3d835a0d3d8
+DATA vmathPool<>+1160(SB)/8, $0x35a0d3d835a0d3d8
+DATA vmathPool<>+1168(SB)/8, $0x35a0d3d835a0d3d8
+DATA vmathPool<>+1176(SB)/8, $0x35a0d3d835a0d3d8
+DATA vmathPool<>+1184(SB)/8, $0x38f895d638f895d6
+DATA vmathPool<>+1192(SB)/8, $0x38f895d638f895d6
+DATA vmathPool<>+1200(SB)/8, $0x38f895d638f895d6
+DATA vmathPool<>+1208(SB)/8, $0x38f895d638f895d6
+DATA vmathPool<>+1216(SB)/8, $0x3b14aa053b14aa05
+DATA vmathPool<>+1224(SB)/8, $0x3b14aa053b14aa05
+DATA vmathPool<>+1232(SB)/8, $0x3b14aa053b14aa05
+DATA vmathPool<>+1240(SB)/8, $0x3b14aa053b14aa05
+DATA vmathPool<>+1248(SB)/8, $0x3ba059dd3ba059dd
+DATA vmathPool<>+1256(SB)/8, $0x3ba059dd3ba059dd
+DATA vmathPool<>+1264(SB)/8, $0x3ba059dd3ba059dd
+DATA vmathPool<>+1272(SB)/8, $0x3ba059dd3ba059dd
+DATA vmathPool<>+1280(SB)/8, $0xc2b00000c2b00000
+DATA vmathPool<>+1288(SB)/8, $0xc2b00000c2b00000
+DATA vmathPool<>+1296(SB)/8, $0xc2b00000c2b00000
+DATA vmathPool<>+1304(SB)/8, $0xc2b00000c2b00000
+DATA vmathPool<>+1312(SB)/8, $0xc1200000c1200000
+DATA vmathPool<>+1320(SB)/8, $0xc1200000c1200000
+DATA vmathPool<>+1328(SB)/8, $0xc1200000c1200000
+DATA vmathPool<>+1336(SB)/8, $0xc1200000c1200000
+DATA vmathPool<>+1344(SB)/8, $0x4120000041200000
+DATA vmathPool<>+1352(SB)/8, $0x4120000041200000
+DATA vmathPool<>+1360(SB)/8, $0x4120000041200000
+DATA vmathPool<>+1368(SB)/8, $0x4120000041200000
+DATA vmathPool<>+1376(SB)/8, $0xbd922279bd922279
+DATA vmathPool<>+1384(SB)/8, $0xbd922279bd922279
+DATA vmathPool<>+1392(SB)/8, $0xbd922279bd922279
+DATA vmathPool<>+1400(SB)/8, $0xbd922279bd922279
+DATA vmathPool<>+1408(SB)/8, $0xbfcc422abfcc422a
+DATA vmathPool<>+1416(SB)/8, $0xbfcc422abfcc422a
+DATA vmathPool<>+1424(SB)/8, $0xbfcc422abfcc422a
+DATA vmathPool<>+1432(SB)/8, $0xbfcc422abfcc422a
+DATA vmathPool<>+1440(SB)/8, $0x42b0000042b00000
+DATA vmathPool<>+1448(SB)/8, $0x42b0000042b00000
+DATA vmathPool<>+1456(SB)/8, $0x42b0000042b00000
+DATA vmathPool<>+1464(SB)/8, $0x42b0000042b00000
+DATA vmathPool<>+1472(SB)/8, $0x3e5b33b63e5b33b6
+DATA vmathPool<>+1480(SB)/8, $0x3e5b33b63e5b33b6
+DATA vmathPool<>+1488(SB)/8, $0x3e5b33b63e5b33b6
+DATA vmathPool<>+1496(SB)/8, $0x3e5b33b63e5b33b6
+DATA vmathPool<>+1504(SB)/8, $0x3fcc422a3fcc422a
+DATA vmathPool<>+1512(SB)/8, $0x3fcc422a3fcc422a
+DATA vmathPool<>+1520(SB)/8, $0x3fcc422a3fcc422a
+DATA vmathPool<>+1528(SB)/8, $0x3fcc422a3fcc422a
+GLOBL vmathPool<>(SB), (8+16), $1536
 
 // Eight set lanes before eight clear ones: masks of every length.
 DATA vmathMask<>+0(SB)/8, $0xffffffffffffffff
@@ -159,14 +227,17 @@ loop:
 	VSUBPS vmathPool<>+64(SB), Y3, Y2
 	VFNMADD231PS vmathPool<>+128(SB), Y2, Y0
 	VFNMADD231PS vmathPool<>+160(SB), Y2, Y0
+	VMULPS Y0, Y0, Y2
 	VMOVUPS vmathPool<>+192(SB), Y1
 	VFMADD213PS vmathPool<>+224(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+256(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+288(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+320(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+352(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y0, Y1
+	VMOVUPS vmathPool<>+256(SB), Y4
+	VFMADD213PS vmathPool<>+288(SB), Y0, Y4
+	VFMADD213PS Y4, Y2, Y1
+	VMOVUPS vmathPool<>+320(SB), Y4
+	VFMADD213PS vmathPool<>+352(SB), Y0, Y4
+	VFMADD213PS Y4, Y2, Y1
+	VADDPS vmathPool<>+384(SB), Y0, Y0
+	VFMADD213PS Y0, Y2, Y1
 	VPSUBD vmathPool<>+64(SB), Y3, Y3
 	VPSRAD $1, Y3, Y2
 	VPSUBD Y2, Y3, Y3
@@ -200,14 +271,17 @@ tail:
 	VSUBPS vmathPool<>+64(SB), Y3, Y2
 	VFNMADD231PS vmathPool<>+128(SB), Y2, Y0
 	VFNMADD231PS vmathPool<>+160(SB), Y2, Y0
+	VMULPS Y0, Y0, Y2
 	VMOVUPS vmathPool<>+192(SB), Y1
 	VFMADD213PS vmathPool<>+224(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+256(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+288(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+320(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+352(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y0, Y1
+	VMOVUPS vmathPool<>+256(SB), Y4
+	VFMADD213PS vmathPool<>+288(SB), Y0, Y4
+	VFMADD213PS Y4, Y2, Y1
+	VMOVUPS vmathPool<>+320(SB), Y4
+	VFMADD213PS vmathPool<>+352(SB), Y0, Y4
+	VFMADD213PS Y4, Y2, Y1
+	VADDPS vmathPool<>+384(SB), Y0, Y0
+	VFMADD213PS Y0, Y2, Y1
 	VPSUBD vmathPool<>+64(SB), Y3, Y3
 	VPSRAD $1, Y3, Y2
 	VPSUBD Y2, Y3, Y3
@@ -218,6 +292,80 @@ tail:
 	VPADDD vmathPool<>+384(SB), Y3, Y3
 	VMULPS Y3, Y1, Y1
 	VMOVAPS Y1, Y0
+	VMASKMOVPS Y0, Y15, (DI)
+
+done:
+	VZEROUPPER
+	RET
+
+// func vlogAVX(dst, src *float32, n int): dst = ln src, for normal src > 0
+TEXT ·vlogAVX(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ n+16(FP), CX
+	SUBQ $8, CX
+	JL tail
+
+loop:
+	VMOVUPS (SI), Y0
+	VPSUBD vmathPool<>+416(SB), Y0, Y1
+	VPSRAD $23, Y1, Y2
+	VCVTDQ2PS Y2, Y2
+	VPAND vmathPool<>+448(SB), Y1, Y1
+	VPADDD vmathPool<>+416(SB), Y1, Y0
+	VSUBPS vmathPool<>+384(SB), Y0, Y0
+	VMULPS Y0, Y0, Y3
+	VMOVUPS vmathPool<>+480(SB), Y4
+	VFMADD213PS vmathPool<>+512(SB), Y0, Y4
+	VFMADD213PS vmathPool<>+544(SB), Y0, Y4
+	VFMADD213PS vmathPool<>+576(SB), Y0, Y4
+	VFMADD213PS vmathPool<>+608(SB), Y0, Y4
+	VFMADD213PS vmathPool<>+640(SB), Y0, Y4
+	VFMADD213PS vmathPool<>+672(SB), Y0, Y4
+	VFMADD213PS vmathPool<>+704(SB), Y0, Y4
+	VFMADD213PS vmathPool<>+736(SB), Y0, Y4
+	VMULPS Y0, Y4, Y4
+	VMULPS Y3, Y4, Y4
+	VFMADD231PS vmathPool<>+160(SB), Y2, Y4
+	VFNMADD231PS vmathPool<>+352(SB), Y3, Y4
+	VADDPS Y4, Y0, Y0
+	VFMADD231PS vmathPool<>+128(SB), Y2, Y0
+	VMOVUPS Y0, (DI)
+	ADDQ $32, SI
+	ADDQ $32, DI
+	SUBQ $8, CX
+	JGE loop
+
+tail:
+	ADDQ $8, CX
+	JZ done
+	LEAQ vmathMask<>+32(SB), R8
+	SHLQ $2, CX
+	SUBQ CX, R8
+	VMOVUPS (R8), Y15
+	VMASKMOVPS (SI), Y15, Y0
+	VPSUBD vmathPool<>+416(SB), Y0, Y1
+	VPSRAD $23, Y1, Y2
+	VCVTDQ2PS Y2, Y2
+	VPAND vmathPool<>+448(SB), Y1, Y1
+	VPADDD vmathPool<>+416(SB), Y1, Y0
+	VSUBPS vmathPool<>+384(SB), Y0, Y0
+	VMULPS Y0, Y0, Y3
+	VMOVUPS vmathPool<>+480(SB), Y4
+	VFMADD213PS vmathPool<>+512(SB), Y0, Y4
+	VFMADD213PS vmathPool<>+544(SB), Y0, Y4
+	VFMADD213PS vmathPool<>+576(SB), Y0, Y4
+	VFMADD213PS vmathPool<>+608(SB), Y0, Y4
+	VFMADD213PS vmathPool<>+640(SB), Y0, Y4
+	VFMADD213PS vmathPool<>+672(SB), Y0, Y4
+	VFMADD213PS vmathPool<>+704(SB), Y0, Y4
+	VFMADD213PS vmathPool<>+736(SB), Y0, Y4
+	VMULPS Y0, Y4, Y4
+	VMULPS Y3, Y4, Y4
+	VFMADD231PS vmathPool<>+160(SB), Y2, Y4
+	VFNMADD231PS vmathPool<>+352(SB), Y3, Y4
+	VADDPS Y4, Y0, Y0
+	VFMADD231PS vmathPool<>+128(SB), Y2, Y0
 	VMASKMOVPS Y0, Y15, (DI)
 
 done:
@@ -234,37 +382,34 @@ TEXT ·vsigmoidAVX(SB), NOSPLIT, $0-24
 
 loop:
 	VMOVUPS (SI), Y0
-	VXORPS vmathPool<>+416(SB), Y0, Y0
-	VMOVUPS vmathPool<>+0(SB), Y3
-	VMINPS Y0, Y3, Y0
-	VMOVUPS vmathPool<>+32(SB), Y3
-	VMAXPS Y0, Y3, Y0
+	VCMPPS $17, vmathPool<>+768(SB), Y0, Y5
+	VMOVUPS vmathPool<>+768(SB), Y1
+	VMAXPS Y0, Y1, Y0
+	VMOVUPS vmathPool<>+800(SB), Y1
+	VMINPS Y0, Y1, Y0
+	VXORPS vmathPool<>+832(SB), Y0, Y0
 	VMOVUPS vmathPool<>+64(SB), Y3
 	VFMADD231PS vmathPool<>+96(SB), Y0, Y3
 	VSUBPS vmathPool<>+64(SB), Y3, Y2
 	VFNMADD231PS vmathPool<>+128(SB), Y2, Y0
 	VFNMADD231PS vmathPool<>+160(SB), Y2, Y0
+	VMULPS Y0, Y0, Y2
 	VMOVUPS vmathPool<>+192(SB), Y1
 	VFMADD213PS vmathPool<>+224(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+256(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+288(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+320(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+352(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y0, Y1
-	VPSUBD vmathPool<>+64(SB), Y3, Y3
-	VPSRAD $1, Y3, Y2
-	VPSUBD Y2, Y3, Y3
-	VPSLLD $23, Y2, Y2
-	VPADDD vmathPool<>+384(SB), Y2, Y2
-	VMULPS Y2, Y1, Y1
+	VMOVUPS vmathPool<>+256(SB), Y4
+	VFMADD213PS vmathPool<>+288(SB), Y0, Y4
+	VFMADD213PS Y4, Y2, Y1
+	VMOVUPS vmathPool<>+320(SB), Y4
+	VFMADD213PS vmathPool<>+352(SB), Y0, Y4
+	VFMADD213PS Y4, Y2, Y1
+	VADDPS vmathPool<>+384(SB), Y0, Y0
+	VFMADD213PS Y0, Y2, Y1
 	VPSLLD $23, Y3, Y3
-	VPADDD vmathPool<>+384(SB), Y3, Y3
-	VMULPS Y3, Y1, Y1
-	VMOVAPS Y1, Y0
+	VPADDD Y3, Y1, Y0
 	VMOVUPS vmathPool<>+384(SB), Y1
 	VADDPS Y1, Y0, Y0
 	VDIVPS Y0, Y1, Y0
+	VANDNPS Y0, Y5, Y0
 	VMOVUPS Y0, (DI)
 	ADDQ $32, SI
 	ADDQ $32, DI
@@ -279,37 +424,34 @@ tail:
 	SUBQ CX, R8
 	VMOVUPS (R8), Y15
 	VMASKMOVPS (SI), Y15, Y0
-	VXORPS vmathPool<>+416(SB), Y0, Y0
-	VMOVUPS vmathPool<>+0(SB), Y3
-	VMINPS Y0, Y3, Y0
-	VMOVUPS vmathPool<>+32(SB), Y3
-	VMAXPS Y0, Y3, Y0
+	VCMPPS $17, vmathPool<>+768(SB), Y0, Y5
+	VMOVUPS vmathPool<>+768(SB), Y1
+	VMAXPS Y0, Y1, Y0
+	VMOVUPS vmathPool<>+800(SB), Y1
+	VMINPS Y0, Y1, Y0
+	VXORPS vmathPool<>+832(SB), Y0, Y0
 	VMOVUPS vmathPool<>+64(SB), Y3
 	VFMADD231PS vmathPool<>+96(SB), Y0, Y3
 	VSUBPS vmathPool<>+64(SB), Y3, Y2
 	VFNMADD231PS vmathPool<>+128(SB), Y2, Y0
 	VFNMADD231PS vmathPool<>+160(SB), Y2, Y0
+	VMULPS Y0, Y0, Y2
 	VMOVUPS vmathPool<>+192(SB), Y1
 	VFMADD213PS vmathPool<>+224(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+256(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+288(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+320(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+352(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y0, Y1
-	VPSUBD vmathPool<>+64(SB), Y3, Y3
-	VPSRAD $1, Y3, Y2
-	VPSUBD Y2, Y3, Y3
-	VPSLLD $23, Y2, Y2
-	VPADDD vmathPool<>+384(SB), Y2, Y2
-	VMULPS Y2, Y1, Y1
+	VMOVUPS vmathPool<>+256(SB), Y4
+	VFMADD213PS vmathPool<>+288(SB), Y0, Y4
+	VFMADD213PS Y4, Y2, Y1
+	VMOVUPS vmathPool<>+320(SB), Y4
+	VFMADD213PS vmathPool<>+352(SB), Y0, Y4
+	VFMADD213PS Y4, Y2, Y1
+	VADDPS vmathPool<>+384(SB), Y0, Y0
+	VFMADD213PS Y0, Y2, Y1
 	VPSLLD $23, Y3, Y3
-	VPADDD vmathPool<>+384(SB), Y3, Y3
-	VMULPS Y3, Y1, Y1
-	VMOVAPS Y1, Y0
+	VPADDD Y3, Y1, Y0
 	VMOVUPS vmathPool<>+384(SB), Y1
 	VADDPS Y1, Y0, Y0
 	VDIVPS Y0, Y1, Y0
+	VANDNPS Y0, Y5, Y0
 	VMASKMOVPS Y0, Y15, (DI)
 
 done:
@@ -326,42 +468,24 @@ TEXT ·vtanhAVX(SB), NOSPLIT, $0-24
 
 loop:
 	VMOVUPS (SI), Y0
-	VANDPS vmathPool<>+416(SB), Y0, Y4
-	VANDPS vmathPool<>+448(SB), Y0, Y0
-	VMOVUPS vmathPool<>+480(SB), Y1
+	VMOVUPS vmathPool<>+864(SB), Y1
+	VMAXPS Y0, Y1, Y0
+	VMOVUPS vmathPool<>+896(SB), Y1
 	VMINPS Y0, Y1, Y0
-	VADDPS Y0, Y0, Y5
-	VMOVUPS vmathPool<>+64(SB), Y3
-	VFMADD231PS vmathPool<>+96(SB), Y5, Y3
-	VSUBPS vmathPool<>+64(SB), Y3, Y2
-	VFNMADD231PS vmathPool<>+128(SB), Y2, Y5
-	VFNMADD231PS vmathPool<>+160(SB), Y2, Y5
-	VMOVUPS vmathPool<>+192(SB), Y1
-	VFMADD213PS vmathPool<>+224(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+256(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+288(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+320(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+352(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y5, Y1
-	VPSLLD $23, Y3, Y3
-	VPADDD Y3, Y1, Y5
-	VMOVUPS vmathPool<>+384(SB), Y1
-	VADDPS Y1, Y5, Y5
-	VDIVPS Y5, Y1, Y5
-	VMOVUPS vmathPool<>+384(SB), Y1
-	VFNMADD132PS vmathPool<>+512(SB), Y1, Y5
 	VMULPS Y0, Y0, Y1
-	VMOVUPS vmathPool<>+544(SB), Y2
-	VFMADD213PS vmathPool<>+576(SB), Y1, Y2
-	VFMADD213PS vmathPool<>+608(SB), Y1, Y2
-	VFMADD213PS vmathPool<>+640(SB), Y1, Y2
-	VFMADD213PS vmathPool<>+672(SB), Y1, Y2
-	VMULPS Y1, Y2, Y2
-	VFMADD213PS Y0, Y0, Y2
-	VCMPPS $17, vmathPool<>+704(SB), Y0, Y1
-	VBLENDVPS Y1, Y2, Y5, Y0
-	VORPS Y4, Y0, Y0
+	VMOVUPS vmathPool<>+928(SB), Y2
+	VFMADD213PS vmathPool<>+960(SB), Y1, Y2
+	VFMADD213PS vmathPool<>+992(SB), Y1, Y2
+	VFMADD213PS vmathPool<>+1024(SB), Y1, Y2
+	VFMADD213PS vmathPool<>+1056(SB), Y1, Y2
+	VFMADD213PS vmathPool<>+1088(SB), Y1, Y2
+	VFMADD213PS vmathPool<>+1120(SB), Y1, Y2
+	VMOVUPS vmathPool<>+1152(SB), Y3
+	VFMADD213PS vmathPool<>+1184(SB), Y1, Y3
+	VFMADD213PS vmathPool<>+1216(SB), Y1, Y3
+	VFMADD213PS vmathPool<>+1248(SB), Y1, Y3
+	VMULPS Y2, Y0, Y0
+	VDIVPS Y3, Y0, Y0
 	VMOVUPS Y0, (DI)
 	ADDQ $32, SI
 	ADDQ $32, DI
@@ -376,42 +500,24 @@ tail:
 	SUBQ CX, R8
 	VMOVUPS (R8), Y15
 	VMASKMOVPS (SI), Y15, Y0
-	VANDPS vmathPool<>+416(SB), Y0, Y4
-	VANDPS vmathPool<>+448(SB), Y0, Y0
-	VMOVUPS vmathPool<>+480(SB), Y1
+	VMOVUPS vmathPool<>+864(SB), Y1
+	VMAXPS Y0, Y1, Y0
+	VMOVUPS vmathPool<>+896(SB), Y1
 	VMINPS Y0, Y1, Y0
-	VADDPS Y0, Y0, Y5
-	VMOVUPS vmathPool<>+64(SB), Y3
-	VFMADD231PS vmathPool<>+96(SB), Y5, Y3
-	VSUBPS vmathPool<>+64(SB), Y3, Y2
-	VFNMADD231PS vmathPool<>+128(SB), Y2, Y5
-	VFNMADD231PS vmathPool<>+160(SB), Y2, Y5
-	VMOVUPS vmathPool<>+192(SB), Y1
-	VFMADD213PS vmathPool<>+224(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+256(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+288(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+320(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+352(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y5, Y1
-	VPSLLD $23, Y3, Y3
-	VPADDD Y3, Y1, Y5
-	VMOVUPS vmathPool<>+384(SB), Y1
-	VADDPS Y1, Y5, Y5
-	VDIVPS Y5, Y1, Y5
-	VMOVUPS vmathPool<>+384(SB), Y1
-	VFNMADD132PS vmathPool<>+512(SB), Y1, Y5
 	VMULPS Y0, Y0, Y1
-	VMOVUPS vmathPool<>+544(SB), Y2
-	VFMADD213PS vmathPool<>+576(SB), Y1, Y2
-	VFMADD213PS vmathPool<>+608(SB), Y1, Y2
-	VFMADD213PS vmathPool<>+640(SB), Y1, Y2
-	VFMADD213PS vmathPool<>+672(SB), Y1, Y2
-	VMULPS Y1, Y2, Y2
-	VFMADD213PS Y0, Y0, Y2
-	VCMPPS $17, vmathPool<>+704(SB), Y0, Y1
-	VBLENDVPS Y1, Y2, Y5, Y0
-	VORPS Y4, Y0, Y0
+	VMOVUPS vmathPool<>+928(SB), Y2
+	VFMADD213PS vmathPool<>+960(SB), Y1, Y2
+	VFMADD213PS vmathPool<>+992(SB), Y1, Y2
+	VFMADD213PS vmathPool<>+1024(SB), Y1, Y2
+	VFMADD213PS vmathPool<>+1056(SB), Y1, Y2
+	VFMADD213PS vmathPool<>+1088(SB), Y1, Y2
+	VFMADD213PS vmathPool<>+1120(SB), Y1, Y2
+	VMOVUPS vmathPool<>+1152(SB), Y3
+	VFMADD213PS vmathPool<>+1184(SB), Y1, Y3
+	VFMADD213PS vmathPool<>+1216(SB), Y1, Y3
+	VFMADD213PS vmathPool<>+1248(SB), Y1, Y3
+	VMULPS Y2, Y0, Y0
+	VDIVPS Y3, Y0, Y0
 	VMASKMOVPS Y0, Y15, (DI)
 
 done:
@@ -428,41 +534,38 @@ TEXT ·vsiluAVX(SB), NOSPLIT, $0-24
 
 loop:
 	VMOVUPS (SI), Y0
-	VMOVUPS vmathPool<>+32(SB), Y1
+	VMOVUPS vmathPool<>+1280(SB), Y1
 	VMAXPS Y0, Y1, Y0
-	VMOVAPS Y0, Y4
-	VXORPS vmathPool<>+416(SB), Y0, Y0
-	VMOVUPS vmathPool<>+0(SB), Y3
-	VMINPS Y0, Y3, Y0
-	VMOVUPS vmathPool<>+32(SB), Y3
-	VMAXPS Y0, Y3, Y0
+	VMOVAPS Y0, Y6
+	VCMPPS $17, vmathPool<>+768(SB), Y0, Y5
+	VMOVUPS vmathPool<>+768(SB), Y1
+	VMAXPS Y0, Y1, Y0
+	VMOVUPS vmathPool<>+800(SB), Y1
+	VMINPS Y0, Y1, Y0
+	VXORPS vmathPool<>+832(SB), Y0, Y0
 	VMOVUPS vmathPool<>+64(SB), Y3
 	VFMADD231PS vmathPool<>+96(SB), Y0, Y3
 	VSUBPS vmathPool<>+64(SB), Y3, Y2
 	VFNMADD231PS vmathPool<>+128(SB), Y2, Y0
 	VFNMADD231PS vmathPool<>+160(SB), Y2, Y0
+	VMULPS Y0, Y0, Y2
 	VMOVUPS vmathPool<>+192(SB), Y1
 	VFMADD213PS vmathPool<>+224(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+256(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+288(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+320(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+352(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y0, Y1
-	VPSUBD vmathPool<>+64(SB), Y3, Y3
-	VPSRAD $1, Y3, Y2
-	VPSUBD Y2, Y3, Y3
-	VPSLLD $23, Y2, Y2
-	VPADDD vmathPool<>+384(SB), Y2, Y2
-	VMULPS Y2, Y1, Y1
+	VMOVUPS vmathPool<>+256(SB), Y4
+	VFMADD213PS vmathPool<>+288(SB), Y0, Y4
+	VFMADD213PS Y4, Y2, Y1
+	VMOVUPS vmathPool<>+320(SB), Y4
+	VFMADD213PS vmathPool<>+352(SB), Y0, Y4
+	VFMADD213PS Y4, Y2, Y1
+	VADDPS vmathPool<>+384(SB), Y0, Y0
+	VFMADD213PS Y0, Y2, Y1
 	VPSLLD $23, Y3, Y3
-	VPADDD vmathPool<>+384(SB), Y3, Y3
-	VMULPS Y3, Y1, Y1
-	VMOVAPS Y1, Y0
+	VPADDD Y3, Y1, Y0
 	VMOVUPS vmathPool<>+384(SB), Y1
 	VADDPS Y1, Y0, Y0
 	VDIVPS Y0, Y1, Y0
-	VMULPS Y4, Y0, Y0
+	VANDNPS Y0, Y5, Y0
+	VMULPS Y6, Y0, Y0
 	VMOVUPS Y0, (DI)
 	ADDQ $32, SI
 	ADDQ $32, DI
@@ -477,41 +580,38 @@ tail:
 	SUBQ CX, R8
 	VMOVUPS (R8), Y15
 	VMASKMOVPS (SI), Y15, Y0
-	VMOVUPS vmathPool<>+32(SB), Y1
+	VMOVUPS vmathPool<>+1280(SB), Y1
 	VMAXPS Y0, Y1, Y0
-	VMOVAPS Y0, Y4
-	VXORPS vmathPool<>+416(SB), Y0, Y0
-	VMOVUPS vmathPool<>+0(SB), Y3
-	VMINPS Y0, Y3, Y0
-	VMOVUPS vmathPool<>+32(SB), Y3
-	VMAXPS Y0, Y3, Y0
+	VMOVAPS Y0, Y6
+	VCMPPS $17, vmathPool<>+768(SB), Y0, Y5
+	VMOVUPS vmathPool<>+768(SB), Y1
+	VMAXPS Y0, Y1, Y0
+	VMOVUPS vmathPool<>+800(SB), Y1
+	VMINPS Y0, Y1, Y0
+	VXORPS vmathPool<>+832(SB), Y0, Y0
 	VMOVUPS vmathPool<>+64(SB), Y3
 	VFMADD231PS vmathPool<>+96(SB), Y0, Y3
 	VSUBPS vmathPool<>+64(SB), Y3, Y2
 	VFNMADD231PS vmathPool<>+128(SB), Y2, Y0
 	VFNMADD231PS vmathPool<>+160(SB), Y2, Y0
+	VMULPS Y0, Y0, Y2
 	VMOVUPS vmathPool<>+192(SB), Y1
 	VFMADD213PS vmathPool<>+224(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+256(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+288(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+320(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+352(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y0, Y1
-	VPSUBD vmathPool<>+64(SB), Y3, Y3
-	VPSRAD $1, Y3, Y2
-	VPSUBD Y2, Y3, Y3
-	VPSLLD $23, Y2, Y2
-	VPADDD vmathPool<>+384(SB), Y2, Y2
-	VMULPS Y2, Y1, Y1
+	VMOVUPS vmathPool<>+256(SB), Y4
+	VFMADD213PS vmathPool<>+288(SB), Y0, Y4
+	VFMADD213PS Y4, Y2, Y1
+	VMOVUPS vmathPool<>+320(SB), Y4
+	VFMADD213PS vmathPool<>+352(SB), Y0, Y4
+	VFMADD213PS Y4, Y2, Y1
+	VADDPS vmathPool<>+384(SB), Y0, Y0
+	VFMADD213PS Y0, Y2, Y1
 	VPSLLD $23, Y3, Y3
-	VPADDD vmathPool<>+384(SB), Y3, Y3
-	VMULPS Y3, Y1, Y1
-	VMOVAPS Y1, Y0
+	VPADDD Y3, Y1, Y0
 	VMOVUPS vmathPool<>+384(SB), Y1
 	VADDPS Y1, Y0, Y0
 	VDIVPS Y0, Y1, Y0
-	VMULPS Y4, Y0, Y0
+	VANDNPS Y0, Y5, Y0
+	VMULPS Y6, Y0, Y0
 	VMASKMOVPS Y0, Y15, (DI)
 
 done:
@@ -528,36 +628,37 @@ TEXT ·vgeluAVX(SB), NOSPLIT, $0-24
 
 loop:
 	VMOVUPS (SI), Y0
-	VMOVUPS vmathPool<>+736(SB), Y1
+	VMOVUPS vmathPool<>+1312(SB), Y1
 	VMAXPS Y0, Y1, Y0
-	VMULPS Y0, Y0, Y1
-	VMOVUPS vmathPool<>+768(SB), Y4
-	VFMADD213PS vmathPool<>+800(SB), Y1, Y4
-	VMULPS Y0, Y4, Y4
-	VXORPS vmathPool<>+416(SB), Y4, Y4
-	VMOVUPS vmathPool<>+832(SB), Y1
-	VMINPS Y4, Y1, Y4
-	VMOVUPS vmathPool<>+864(SB), Y1
-	VMAXPS Y4, Y1, Y4
+	VMOVAPS Y0, Y5
+	VMOVUPS vmathPool<>+1344(SB), Y1
+	VMINPS Y5, Y1, Y5
+	VMULPS Y5, Y5, Y1
+	VMOVUPS vmathPool<>+1376(SB), Y6
+	VFMADD213PS vmathPool<>+1408(SB), Y1, Y6
+	VMULPS Y5, Y6, Y6
 	VMOVUPS vmathPool<>+64(SB), Y3
-	VFMADD231PS vmathPool<>+96(SB), Y4, Y3
+	VFMADD231PS vmathPool<>+96(SB), Y6, Y3
 	VSUBPS vmathPool<>+64(SB), Y3, Y2
-	VFNMADD231PS vmathPool<>+128(SB), Y2, Y4
-	VFNMADD231PS vmathPool<>+160(SB), Y2, Y4
+	VFNMADD231PS vmathPool<>+128(SB), Y2, Y6
+	VFNMADD231PS vmathPool<>+160(SB), Y2, Y6
+	VMULPS Y6, Y6, Y2
 	VMOVUPS vmathPool<>+192(SB), Y1
-	VFMADD213PS vmathPool<>+224(SB), Y4, Y1
-	VFMADD213PS vmathPool<>+256(SB), Y4, Y1
-	VFMADD213PS vmathPool<>+288(SB), Y4, Y1
-	VFMADD213PS vmathPool<>+320(SB), Y4, Y1
-	VFMADD213PS vmathPool<>+352(SB), Y4, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y4, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y4, Y1
+	VFMADD213PS vmathPool<>+224(SB), Y6, Y1
+	VMOVUPS vmathPool<>+256(SB), Y4
+	VFMADD213PS vmathPool<>+288(SB), Y6, Y4
+	VFMADD213PS Y4, Y2, Y1
+	VMOVUPS vmathPool<>+320(SB), Y4
+	VFMADD213PS vmathPool<>+352(SB), Y6, Y4
+	VFMADD213PS Y4, Y2, Y1
+	VADDPS vmathPool<>+384(SB), Y6, Y6
+	VFMADD213PS Y6, Y2, Y1
 	VPSLLD $23, Y3, Y3
-	VPADDD Y3, Y1, Y4
+	VPADDD Y3, Y1, Y6
 	VMOVUPS vmathPool<>+384(SB), Y1
-	VADDPS Y1, Y4, Y4
-	VDIVPS Y4, Y1, Y4
-	VMULPS Y4, Y0, Y0
+	VADDPS Y1, Y6, Y6
+	VDIVPS Y6, Y1, Y6
+	VMULPS Y6, Y0, Y0
 	VMOVUPS Y0, (DI)
 	ADDQ $32, SI
 	ADDQ $32, DI
@@ -572,36 +673,37 @@ tail:
 	SUBQ CX, R8
 	VMOVUPS (R8), Y15
 	VMASKMOVPS (SI), Y15, Y0
-	VMOVUPS vmathPool<>+736(SB), Y1
+	VMOVUPS vmathPool<>+1312(SB), Y1
 	VMAXPS Y0, Y1, Y0
-	VMULPS Y0, Y0, Y1
-	VMOVUPS vmathPool<>+768(SB), Y4
-	VFMADD213PS vmathPool<>+800(SB), Y1, Y4
-	VMULPS Y0, Y4, Y4
-	VXORPS vmathPool<>+416(SB), Y4, Y4
-	VMOVUPS vmathPool<>+832(SB), Y1
-	VMINPS Y4, Y1, Y4
-	VMOVUPS vmathPool<>+864(SB), Y1
-	VMAXPS Y4, Y1, Y4
+	VMOVAPS Y0, Y5
+	VMOVUPS vmathPool<>+1344(SB), Y1
+	VMINPS Y5, Y1, Y5
+	VMULPS Y5, Y5, Y1
+	VMOVUPS vmathPool<>+1376(SB), Y6
+	VFMADD213PS vmathPool<>+1408(SB), Y1, Y6
+	VMULPS Y5, Y6, Y6
 	VMOVUPS vmathPool<>+64(SB), Y3
-	VFMADD231PS vmathPool<>+96(SB), Y4, Y3
+	VFMADD231PS vmathPool<>+96(SB), Y6, Y3
 	VSUBPS vmathPool<>+64(SB), Y3, Y2
-	VFNMADD231PS vmathPool<>+128(SB), Y2, Y4
-	VFNMADD231PS vmathPool<>+160(SB), Y2, Y4
+	VFNMADD231PS vmathPool<>+128(SB), Y2, Y6
+	VFNMADD231PS vmathPool<>+160(SB), Y2, Y6
+	VMULPS Y6, Y6, Y2
 	VMOVUPS vmathPool<>+192(SB), Y1
-	VFMADD213PS vmathPool<>+224(SB), Y4, Y1
-	VFMADD213PS vmathPool<>+256(SB), Y4, Y1
-	VFMADD213PS vmathPool<>+288(SB), Y4, Y1
-	VFMADD213PS vmathPool<>+320(SB), Y4, Y1
-	VFMADD213PS vmathPool<>+352(SB), Y4, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y4, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y4, Y1
+	VFMADD213PS vmathPool<>+224(SB), Y6, Y1
+	VMOVUPS vmathPool<>+256(SB), Y4
+	VFMADD213PS vmathPool<>+288(SB), Y6, Y4
+	VFMADD213PS Y4, Y2, Y1
+	VMOVUPS vmathPool<>+320(SB), Y4
+	VFMADD213PS vmathPool<>+352(SB), Y6, Y4
+	VFMADD213PS Y4, Y2, Y1
+	VADDPS vmathPool<>+384(SB), Y6, Y6
+	VFMADD213PS Y6, Y2, Y1
 	VPSLLD $23, Y3, Y3
-	VPADDD Y3, Y1, Y4
+	VPADDD Y3, Y1, Y6
 	VMOVUPS vmathPool<>+384(SB), Y1
-	VADDPS Y1, Y4, Y4
-	VDIVPS Y4, Y1, Y4
-	VMULPS Y4, Y0, Y0
+	VADDPS Y1, Y6, Y6
+	VDIVPS Y6, Y1, Y6
+	VMULPS Y6, Y0, Y0
 	VMASKMOVPS Y0, Y15, (DI)
 
 done:
@@ -655,24 +757,27 @@ TEXT ·vexpSubAVX(SB), NOSPLIT, $0-36
 loop:
 	VMOVUPS (SI), Y0
 	VSUBPS Y14, Y0, Y0
-	VCMPPS $17, vmathPool<>+864(SB), Y0, Y5
-	VMOVUPS vmathPool<>+864(SB), Y1
+	VCMPPS $17, vmathPool<>+768(SB), Y0, Y5
+	VMOVUPS vmathPool<>+768(SB), Y1
 	VMAXPS Y0, Y1, Y0
-	VMOVUPS vmathPool<>+896(SB), Y1
+	VMOVUPS vmathPool<>+1440(SB), Y1
 	VMINPS Y0, Y1, Y0
 	VMOVUPS vmathPool<>+64(SB), Y3
 	VFMADD231PS vmathPool<>+96(SB), Y0, Y3
 	VSUBPS vmathPool<>+64(SB), Y3, Y2
 	VFNMADD231PS vmathPool<>+128(SB), Y2, Y0
 	VFNMADD231PS vmathPool<>+160(SB), Y2, Y0
+	VMULPS Y0, Y0, Y2
 	VMOVUPS vmathPool<>+192(SB), Y1
 	VFMADD213PS vmathPool<>+224(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+256(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+288(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+320(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+352(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y0, Y1
+	VMOVUPS vmathPool<>+256(SB), Y4
+	VFMADD213PS vmathPool<>+288(SB), Y0, Y4
+	VFMADD213PS Y4, Y2, Y1
+	VMOVUPS vmathPool<>+320(SB), Y4
+	VFMADD213PS vmathPool<>+352(SB), Y0, Y4
+	VFMADD213PS Y4, Y2, Y1
+	VADDPS vmathPool<>+384(SB), Y0, Y0
+	VFMADD213PS Y0, Y2, Y1
 	VPSLLD $23, Y3, Y3
 	VPADDD Y3, Y1, Y0
 	VANDNPS Y0, Y5, Y0
@@ -692,24 +797,27 @@ tail:
 	VMOVUPS (R8), Y15
 	VMASKMOVPS (SI), Y15, Y0
 	VSUBPS Y14, Y0, Y0
-	VCMPPS $17, vmathPool<>+864(SB), Y0, Y5
-	VMOVUPS vmathPool<>+864(SB), Y1
+	VCMPPS $17, vmathPool<>+768(SB), Y0, Y5
+	VMOVUPS vmathPool<>+768(SB), Y1
 	VMAXPS Y0, Y1, Y0
-	VMOVUPS vmathPool<>+896(SB), Y1
+	VMOVUPS vmathPool<>+1440(SB), Y1
 	VMINPS Y0, Y1, Y0
 	VMOVUPS vmathPool<>+64(SB), Y3
 	VFMADD231PS vmathPool<>+96(SB), Y0, Y3
 	VSUBPS vmathPool<>+64(SB), Y3, Y2
 	VFNMADD231PS vmathPool<>+128(SB), Y2, Y0
 	VFNMADD231PS vmathPool<>+160(SB), Y2, Y0
+	VMULPS Y0, Y0, Y2
 	VMOVUPS vmathPool<>+192(SB), Y1
 	VFMADD213PS vmathPool<>+224(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+256(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+288(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+320(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+352(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y0, Y1
+	VMOVUPS vmathPool<>+256(SB), Y4
+	VFMADD213PS vmathPool<>+288(SB), Y0, Y4
+	VFMADD213PS Y4, Y2, Y1
+	VMOVUPS vmathPool<>+320(SB), Y4
+	VFMADD213PS vmathPool<>+352(SB), Y0, Y4
+	VFMADD213PS Y4, Y2, Y1
+	VADDPS vmathPool<>+384(SB), Y0, Y0
+	VFMADD213PS Y0, Y2, Y1
 	VPSLLD $23, Y3, Y3
 	VPADDD Y3, Y1, Y0
 	VANDNPS Y0, Y5, Y0
@@ -890,33 +998,36 @@ loop:
 	VMOVUPS (SI), Y0
 	VMOVUPS (DX), Y1
 	ADDQ $32, DX
-	VMOVUPS vmathPool<>+864(SB), Y2
+	VMOVUPS vmathPool<>+768(SB), Y2
 	VMAXPS Y0, Y2, Y0
-	VMOVUPS vmathPool<>+832(SB), Y2
+	VMOVUPS vmathPool<>+800(SB), Y2
 	VMINPS Y0, Y2, Y0
-	VXORPS vmathPool<>+416(SB), Y0, Y5
+	VXORPS vmathPool<>+832(SB), Y0, Y6
 	VMOVUPS vmathPool<>+64(SB), Y4
-	VFMADD231PS vmathPool<>+96(SB), Y5, Y4
+	VFMADD231PS vmathPool<>+96(SB), Y6, Y4
 	VSUBPS vmathPool<>+64(SB), Y4, Y3
-	VFNMADD231PS vmathPool<>+128(SB), Y3, Y5
-	VFNMADD231PS vmathPool<>+160(SB), Y3, Y5
+	VFNMADD231PS vmathPool<>+128(SB), Y3, Y6
+	VFNMADD231PS vmathPool<>+160(SB), Y3, Y6
+	VMULPS Y6, Y6, Y3
 	VMOVUPS vmathPool<>+192(SB), Y2
-	VFMADD213PS vmathPool<>+224(SB), Y5, Y2
-	VFMADD213PS vmathPool<>+256(SB), Y5, Y2
-	VFMADD213PS vmathPool<>+288(SB), Y5, Y2
-	VFMADD213PS vmathPool<>+320(SB), Y5, Y2
-	VFMADD213PS vmathPool<>+352(SB), Y5, Y2
-	VFMADD213PS vmathPool<>+384(SB), Y5, Y2
-	VFMADD213PS vmathPool<>+384(SB), Y5, Y2
+	VFMADD213PS vmathPool<>+224(SB), Y6, Y2
+	VMOVUPS vmathPool<>+256(SB), Y5
+	VFMADD213PS vmathPool<>+288(SB), Y6, Y5
+	VFMADD213PS Y5, Y3, Y2
+	VMOVUPS vmathPool<>+320(SB), Y5
+	VFMADD213PS vmathPool<>+352(SB), Y6, Y5
+	VFMADD213PS Y5, Y3, Y2
+	VADDPS vmathPool<>+384(SB), Y6, Y6
+	VFMADD213PS Y6, Y3, Y2
 	VPSLLD $23, Y4, Y4
-	VPADDD Y4, Y2, Y5
-	VMOVAPS Y5, Y6
+	VPADDD Y4, Y2, Y6
+	VMOVAPS Y6, Y7
 	VMOVUPS vmathPool<>+384(SB), Y2
-	VADDPS Y2, Y5, Y5
-	VDIVPS Y5, Y2, Y5
-	VMULPS Y5, Y6, Y6
-	VFMADD213PS vmathPool<>+384(SB), Y6, Y0
-	VMULPS Y5, Y1, Y1
+	VADDPS Y2, Y6, Y6
+	VDIVPS Y6, Y2, Y6
+	VMULPS Y6, Y7, Y7
+	VFMADD213PS vmathPool<>+384(SB), Y7, Y0
+	VMULPS Y6, Y1, Y1
 	VMULPS Y1, Y0, Y0
 
 	VMOVUPS Y0, (DI)
@@ -934,33 +1045,36 @@ tail:
 	VMOVUPS (R8), Y15
 	VMASKMOVPS (SI), Y15, Y0
 	VMASKMOVPS (DX), Y15, Y1
-	VMOVUPS vmathPool<>+864(SB), Y2
+	VMOVUPS vmathPool<>+768(SB), Y2
 	VMAXPS Y0, Y2, Y0
-	VMOVUPS vmathPool<>+832(SB), Y2
+	VMOVUPS vmathPool<>+800(SB), Y2
 	VMINPS Y0, Y2, Y0
-	VXORPS vmathPool<>+416(SB), Y0, Y5
+	VXORPS vmathPool<>+832(SB), Y0, Y6
 	VMOVUPS vmathPool<>+64(SB), Y4
-	VFMADD231PS vmathPool<>+96(SB), Y5, Y4
+	VFMADD231PS vmathPool<>+96(SB), Y6, Y4
 	VSUBPS vmathPool<>+64(SB), Y4, Y3
-	VFNMADD231PS vmathPool<>+128(SB), Y3, Y5
-	VFNMADD231PS vmathPool<>+160(SB), Y3, Y5
+	VFNMADD231PS vmathPool<>+128(SB), Y3, Y6
+	VFNMADD231PS vmathPool<>+160(SB), Y3, Y6
+	VMULPS Y6, Y6, Y3
 	VMOVUPS vmathPool<>+192(SB), Y2
-	VFMADD213PS vmathPool<>+224(SB), Y5, Y2
-	VFMADD213PS vmathPool<>+256(SB), Y5, Y2
-	VFMADD213PS vmathPool<>+288(SB), Y5, Y2
-	VFMADD213PS vmathPool<>+320(SB), Y5, Y2
-	VFMADD213PS vmathPool<>+352(SB), Y5, Y2
-	VFMADD213PS vmathPool<>+384(SB), Y5, Y2
-	VFMADD213PS vmathPool<>+384(SB), Y5, Y2
+	VFMADD213PS vmathPool<>+224(SB), Y6, Y2
+	VMOVUPS vmathPool<>+256(SB), Y5
+	VFMADD213PS vmathPool<>+288(SB), Y6, Y5
+	VFMADD213PS Y5, Y3, Y2
+	VMOVUPS vmathPool<>+320(SB), Y5
+	VFMADD213PS vmathPool<>+352(SB), Y6, Y5
+	VFMADD213PS Y5, Y3, Y2
+	VADDPS vmathPool<>+384(SB), Y6, Y6
+	VFMADD213PS Y6, Y3, Y2
 	VPSLLD $23, Y4, Y4
-	VPADDD Y4, Y2, Y5
-	VMOVAPS Y5, Y6
+	VPADDD Y4, Y2, Y6
+	VMOVAPS Y6, Y7
 	VMOVUPS vmathPool<>+384(SB), Y2
-	VADDPS Y2, Y5, Y5
-	VDIVPS Y5, Y2, Y5
-	VMULPS Y5, Y6, Y6
-	VFMADD213PS vmathPool<>+384(SB), Y6, Y0
-	VMULPS Y5, Y1, Y1
+	VADDPS Y2, Y6, Y6
+	VDIVPS Y6, Y2, Y6
+	VMULPS Y6, Y7, Y7
+	VFMADD213PS vmathPool<>+384(SB), Y7, Y0
+	VMULPS Y6, Y1, Y1
 	VMULPS Y1, Y0, Y0
 
 	VMASKMOVPS Y0, Y15, (DI)
@@ -1024,45 +1138,43 @@ loop:
 	VMOVUPS (SI), Y0
 	VMOVUPS (DX), Y1
 	ADDQ $32, DX
-	VMOVUPS vmathPool<>+736(SB), Y2
+	VMOVUPS vmathPool<>+1312(SB), Y2
 	VMAXPS Y0, Y2, Y0
-	VMOVUPS vmathPool<>+928(SB), Y2
+	VMOVUPS vmathPool<>+1344(SB), Y2
 	VMINPS Y0, Y2, Y0
-	VMULPS Y0, Y0, Y7
-	VMOVUPS vmathPool<>+768(SB), Y5
-	VFMADD213PS vmathPool<>+800(SB), Y7, Y5
-	VMULPS Y0, Y5, Y5
-	VXORPS vmathPool<>+416(SB), Y5, Y5
-	VMOVUPS vmathPool<>+832(SB), Y2
-	VMINPS Y5, Y2, Y5
-	VMOVUPS vmathPool<>+864(SB), Y2
-	VMAXPS Y5, Y2, Y5
+	VMULPS Y0, Y0, Y8
+	VMOVUPS vmathPool<>+1376(SB), Y6
+	VFMADD213PS vmathPool<>+1408(SB), Y8, Y6
+	VMULPS Y0, Y6, Y6
 	VMOVUPS vmathPool<>+64(SB), Y4
-	VFMADD231PS vmathPool<>+96(SB), Y5, Y4
+	VFMADD231PS vmathPool<>+96(SB), Y6, Y4
 	VSUBPS vmathPool<>+64(SB), Y4, Y3
-	VFNMADD231PS vmathPool<>+128(SB), Y3, Y5
-	VFNMADD231PS vmathPool<>+160(SB), Y3, Y5
+	VFNMADD231PS vmathPool<>+128(SB), Y3, Y6
+	VFNMADD231PS vmathPool<>+160(SB), Y3, Y6
+	VMULPS Y6, Y6, Y3
 	VMOVUPS vmathPool<>+192(SB), Y2
-	VFMADD213PS vmathPool<>+224(SB), Y5, Y2
-	VFMADD213PS vmathPool<>+256(SB), Y5, Y2
-	VFMADD213PS vmathPool<>+288(SB), Y5, Y2
-	VFMADD213PS vmathPool<>+320(SB), Y5, Y2
-	VFMADD213PS vmathPool<>+352(SB), Y5, Y2
-	VFMADD213PS vmathPool<>+384(SB), Y5, Y2
-	VFMADD213PS vmathPool<>+384(SB), Y5, Y2
+	VFMADD213PS vmathPool<>+224(SB), Y6, Y2
+	VMOVUPS vmathPool<>+256(SB), Y5
+	VFMADD213PS vmathPool<>+288(SB), Y6, Y5
+	VFMADD213PS Y5, Y3, Y2
+	VMOVUPS vmathPool<>+320(SB), Y5
+	VFMADD213PS vmathPool<>+352(SB), Y6, Y5
+	VFMADD213PS Y5, Y3, Y2
+	VADDPS vmathPool<>+384(SB), Y6, Y6
+	VFMADD213PS Y6, Y3, Y2
 	VPSLLD $23, Y4, Y4
-	VPADDD Y4, Y2, Y5
-	VMOVAPS Y5, Y6
+	VPADDD Y4, Y2, Y6
+	VMOVAPS Y6, Y7
 	VMOVUPS vmathPool<>+384(SB), Y2
-	VADDPS Y2, Y5, Y5
-	VDIVPS Y5, Y2, Y5
-	VMULPS Y5, Y6, Y6
-	VMOVUPS vmathPool<>+960(SB), Y2
-	VFMADD213PS vmathPool<>+800(SB), Y7, Y2
+	VADDPS Y2, Y6, Y6
+	VDIVPS Y6, Y2, Y6
+	VMULPS Y6, Y7, Y7
+	VMOVUPS vmathPool<>+1472(SB), Y2
+	VFMADD213PS vmathPool<>+1504(SB), Y8, Y2
 	VMULPS Y0, Y2, Y2
-	VMULPS Y5, Y6, Y6
-	VFMADD213PS Y5, Y2, Y6
-	VMULPS Y1, Y6, Y0
+	VMULPS Y6, Y7, Y7
+	VFMADD213PS Y6, Y2, Y7
+	VMULPS Y1, Y7, Y0
 	VMOVUPS Y0, (DI)
 	ADDQ $32, SI
 	ADDQ $32, DI
@@ -1078,45 +1190,43 @@ tail:
 	VMOVUPS (R8), Y15
 	VMASKMOVPS (SI), Y15, Y0
 	VMASKMOVPS (DX), Y15, Y1
-	VMOVUPS vmathPool<>+736(SB), Y2
+	VMOVUPS vmathPool<>+1312(SB), Y2
 	VMAXPS Y0, Y2, Y0
-	VMOVUPS vmathPool<>+928(SB), Y2
+	VMOVUPS vmathPool<>+1344(SB), Y2
 	VMINPS Y0, Y2, Y0
-	VMULPS Y0, Y0, Y7
-	VMOVUPS vmathPool<>+768(SB), Y5
-	VFMADD213PS vmathPool<>+800(SB), Y7, Y5
-	VMULPS Y0, Y5, Y5
-	VXORPS vmathPool<>+416(SB), Y5, Y5
-	VMOVUPS vmathPool<>+832(SB), Y2
-	VMINPS Y5, Y2, Y5
-	VMOVUPS vmathPool<>+864(SB), Y2
-	VMAXPS Y5, Y2, Y5
+	VMULPS Y0, Y0, Y8
+	VMOVUPS vmathPool<>+1376(SB), Y6
+	VFMADD213PS vmathPool<>+1408(SB), Y8, Y6
+	VMULPS Y0, Y6, Y6
 	VMOVUPS vmathPool<>+64(SB), Y4
-	VFMADD231PS vmathPool<>+96(SB), Y5, Y4
+	VFMADD231PS vmathPool<>+96(SB), Y6, Y4
 	VSUBPS vmathPool<>+64(SB), Y4, Y3
-	VFNMADD231PS vmathPool<>+128(SB), Y3, Y5
-	VFNMADD231PS vmathPool<>+160(SB), Y3, Y5
+	VFNMADD231PS vmathPool<>+128(SB), Y3, Y6
+	VFNMADD231PS vmathPool<>+160(SB), Y3, Y6
+	VMULPS Y6, Y6, Y3
 	VMOVUPS vmathPool<>+192(SB), Y2
-	VFMADD213PS vmathPool<>+224(SB), Y5, Y2
-	VFMADD213PS vmathPool<>+256(SB), Y5, Y2
-	VFMADD213PS vmathPool<>+288(SB), Y5, Y2
-	VFMADD213PS vmathPool<>+320(SB), Y5, Y2
-	VFMADD213PS vmathPool<>+352(SB), Y5, Y2
-	VFMADD213PS vmathPool<>+384(SB), Y5, Y2
-	VFMADD213PS vmathPool<>+384(SB), Y5, Y2
+	VFMADD213PS vmathPool<>+224(SB), Y6, Y2
+	VMOVUPS vmathPool<>+256(SB), Y5
+	VFMADD213PS vmathPool<>+288(SB), Y6, Y5
+	VFMADD213PS Y5, Y3, Y2
+	VMOVUPS vmathPool<>+320(SB), Y5
+	VFMADD213PS vmathPool<>+352(SB), Y6, Y5
+	VFMADD213PS Y5, Y3, Y2
+	VADDPS vmathPool<>+384(SB), Y6, Y6
+	VFMADD213PS Y6, Y3, Y2
 	VPSLLD $23, Y4, Y4
-	VPADDD Y4, Y2, Y5
-	VMOVAPS Y5, Y6
+	VPADDD Y4, Y2, Y6
+	VMOVAPS Y6, Y7
 	VMOVUPS vmathPool<>+384(SB), Y2
-	VADDPS Y2, Y5, Y5
-	VDIVPS Y5, Y2, Y5
-	VMULPS Y5, Y6, Y6
-	VMOVUPS vmathPool<>+960(SB), Y2
-	VFMADD213PS vmathPool<>+800(SB), Y7, Y2
+	VADDPS Y2, Y6, Y6
+	VDIVPS Y6, Y2, Y6
+	VMULPS Y6, Y7, Y7
+	VMOVUPS vmathPool<>+1472(SB), Y2
+	VFMADD213PS vmathPool<>+1504(SB), Y8, Y2
 	VMULPS Y0, Y2, Y2
-	VMULPS Y5, Y6, Y6
-	VFMADD213PS Y5, Y2, Y6
-	VMULPS Y1, Y6, Y0
+	VMULPS Y6, Y7, Y7
+	VFMADD213PS Y6, Y2, Y7
+	VMULPS Y1, Y7, Y0
 	VMASKMOVPS Y0, Y15, (DI)
 
 done:
@@ -1214,184 +1324,33 @@ TEXT ·lstmCellAVX(SB), NOSPLIT, $0-8
 
 loop:
 	VMOVUPS (SI), Y0
-	VXORPS vmathPool<>+416(SB), Y0, Y0
-	VMOVUPS vmathPool<>+0(SB), Y3
-	VMINPS Y0, Y3, Y0
-	VMOVUPS vmathPool<>+32(SB), Y3
-	VMAXPS Y0, Y3, Y0
-	VMOVUPS vmathPool<>+64(SB), Y3
-	VFMADD231PS vmathPool<>+96(SB), Y0, Y3
-	VSUBPS vmathPool<>+64(SB), Y3, Y2
-	VFNMADD231PS vmathPool<>+128(SB), Y2, Y0
-	VFNMADD231PS vmathPool<>+160(SB), Y2, Y0
-	VMOVUPS vmathPool<>+192(SB), Y1
-	VFMADD213PS vmathPool<>+224(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+256(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+288(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+320(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+352(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y0, Y1
-	VPSUBD vmathPool<>+64(SB), Y3, Y3
-	VPSRAD $1, Y3, Y2
-	VPSUBD Y2, Y3, Y3
-	VPSLLD $23, Y2, Y2
-	VPADDD vmathPool<>+384(SB), Y2, Y2
-	VMULPS Y2, Y1, Y1
-	VPSLLD $23, Y3, Y3
-	VPADDD vmathPool<>+384(SB), Y3, Y3
-	VMULPS Y3, Y1, Y1
-	VMOVAPS Y1, Y0
-	VMOVUPS vmathPool<>+384(SB), Y1
-	VADDPS Y1, Y0, Y0
-	VDIVPS Y0, Y1, Y0
-	VMOVUPS Y0, (SI)
-	VMOVUPS (SI)(DX*2), Y6
-	VANDPS vmathPool<>+416(SB), Y6, Y4
-	VANDPS vmathPool<>+448(SB), Y6, Y6
-	VMOVUPS vmathPool<>+480(SB), Y1
-	VMINPS Y6, Y1, Y6
-	VADDPS Y6, Y6, Y5
-	VMOVUPS vmathPool<>+64(SB), Y3
-	VFMADD231PS vmathPool<>+96(SB), Y5, Y3
-	VSUBPS vmathPool<>+64(SB), Y3, Y2
-	VFNMADD231PS vmathPool<>+128(SB), Y2, Y5
-	VFNMADD231PS vmathPool<>+160(SB), Y2, Y5
-	VMOVUPS vmathPool<>+192(SB), Y1
-	VFMADD213PS vmathPool<>+224(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+256(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+288(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+320(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+352(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y5, Y1
-	VPSLLD $23, Y3, Y3
-	VPADDD Y3, Y1, Y5
-	VMOVUPS vmathPool<>+384(SB), Y1
-	VADDPS Y1, Y5, Y5
-	VDIVPS Y5, Y1, Y5
-	VMOVUPS vmathPool<>+384(SB), Y1
-	VFNMADD132PS vmathPool<>+512(SB), Y1, Y5
-	VMULPS Y6, Y6, Y1
-	VMOVUPS vmathPool<>+544(SB), Y2
-	VFMADD213PS vmathPool<>+576(SB), Y1, Y2
-	VFMADD213PS vmathPool<>+608(SB), Y1, Y2
-	VFMADD213PS vmathPool<>+640(SB), Y1, Y2
-	VFMADD213PS vmathPool<>+672(SB), Y1, Y2
-	VMULPS Y1, Y2, Y2
-	VFMADD213PS Y6, Y6, Y2
-	VCMPPS $17, vmathPool<>+704(SB), Y6, Y1
-	VBLENDVPS Y1, Y2, Y5, Y6
-	VORPS Y4, Y6, Y6
-	VMOVUPS Y6, (SI)(DX*2)
-	VMULPS Y0, Y6, Y6
-	VMOVUPS (SI)(DX*1), Y0
-	VXORPS vmathPool<>+416(SB), Y0, Y0
-	VMOVUPS vmathPool<>+0(SB), Y3
-	VMINPS Y0, Y3, Y0
-	VMOVUPS vmathPool<>+32(SB), Y3
-	VMAXPS Y0, Y3, Y0
-	VMOVUPS vmathPool<>+64(SB), Y3
-	VFMADD231PS vmathPool<>+96(SB), Y0, Y3
-	VSUBPS vmathPool<>+64(SB), Y3, Y2
-	VFNMADD231PS vmathPool<>+128(SB), Y2, Y0
-	VFNMADD231PS vmathPool<>+160(SB), Y2, Y0
-	VMOVUPS vmathPool<>+192(SB), Y1
-	VFMADD213PS vmathPool<>+224(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+256(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+288(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+320(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+352(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y0, Y1
-	VPSUBD vmathPool<>+64(SB), Y3, Y3
-	VPSRAD $1, Y3, Y2
-	VPSUBD Y2, Y3, Y3
-	VPSLLD $23, Y2, Y2
-	VPADDD vmathPool<>+384(SB), Y2, Y2
-	VMULPS Y2, Y1, Y1
-	VPSLLD $23, Y3, Y3
-	VPADDD vmathPool<>+384(SB), Y3, Y3
-	VMULPS Y3, Y1, Y1
-	VMOVAPS Y1, Y0
-	VMOVUPS vmathPool<>+384(SB), Y1
-	VADDPS Y1, Y0, Y0
-	VDIVPS Y0, Y1, Y0
-	VMOVUPS Y0, (SI)(DX*1)
-	VMOVUPS (DI), Y1
-	VFMADD231PS Y0, Y1, Y6
-	VMOVUPS Y6, (R8)
-	VMOVUPS (R9), Y0
-	VXORPS vmathPool<>+416(SB), Y0, Y0
-	VMOVUPS vmathPool<>+0(SB), Y3
-	VMINPS Y0, Y3, Y0
-	VMOVUPS vmathPool<>+32(SB), Y3
-	VMAXPS Y0, Y3, Y0
-	VMOVUPS vmathPool<>+64(SB), Y3
-	VFMADD231PS vmathPool<>+96(SB), Y0, Y3
-	VSUBPS vmathPool<>+64(SB), Y3, Y2
-	VFNMADD231PS vmathPool<>+128(SB), Y2, Y0
-	VFNMADD231PS vmathPool<>+160(SB), Y2, Y0
-	VMOVUPS vmathPool<>+192(SB), Y1
-	VFMADD213PS vmathPool<>+224(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+256(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+288(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+320(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+352(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y0, Y1
-	VPSUBD vmathPool<>+64(SB), Y3, Y3
-	VPSRAD $1, Y3, Y2
-	VPSUBD Y2, Y3, Y3
-	VPSLLD $23, Y2, Y2
-	VPADDD vmathPool<>+384(SB), Y2, Y2
-	VMULPS Y2, Y1, Y1
-	VPSLLD $23, Y3, Y3
-	VPADDD vmathPool<>+384(SB), Y3, Y3
-	VMULPS Y3, Y1, Y1
-	VMOVAPS Y1, Y0
-	VMOVUPS vmathPool<>+384(SB), Y1
-	VADDPS Y1, Y0, Y0
-	VDIVPS Y0, Y1, Y0
-	VMOVUPS Y0, (R9)
-	VANDPS vmathPool<>+416(SB), Y6, Y4
-	VANDPS vmathPool<>+448(SB), Y6, Y6
-	VMOVUPS vmathPool<>+480(SB), Y1
-	VMINPS Y6, Y1, Y6
-	VADDPS Y6, Y6, Y5
-	VMOVUPS vmathPool<>+64(SB), Y3
-	VFMADD231PS vmathPool<>+96(SB), Y5, Y3
-	VSUBPS vmathPool<>+64(SB), Y3, Y2
-	VFNMADD231PS vmathPool<>+128(SB), Y2, Y5
-	VFNMADD231PS vmathPool<>+160(SB), Y2, Y5
-	VMOVUPS vmathPool<>+192(SB), Y1
-	VFMADD213PS vmathPool<>+224(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+256(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+288(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+320(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+352(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y5, Y1
-	VPSLLD $23, Y3, Y3
-	VPADDD Y3, Y1, Y5
-	VMOVUPS vmathPool<>+384(SB), Y1
-	VADDPS Y1, Y5, Y5
-	VDIVPS Y5, Y1, Y5
-	VMOVUPS vmathPool<>+384(SB), Y1
-	VFNMADD132PS vmathPool<>+512(SB), Y1, Y5
-	VMULPS Y6, Y6, Y1
-	VMOVUPS vmathPool<>+544(SB), Y2
-	VFMADD213PS vmathPool<>+576(SB), Y1, Y2
-	VFMADD213PS vmathPool<>+608(SB), Y1, Y2
-	VFMADD213PS vmathPool<>+640(SB), Y1, Y2
-	VFMADD213PS vmathPool<>+672(SB), Y1, Y2
-	VMULPS Y1, Y2, Y2
-	VFMADD213PS Y6, Y6, Y2
-	VCMPPS $17, vmathPool<>+704(SB), Y6, Y1
-	VBLENDVPS Y1, Y2, Y5, Y6
-	VORPS Y4, Y6, Y6
-	VMULPS Y0, Y6, Y6
-	VMOVUPS Y6, (R10)
+	VMOVUPS (SI)(DX*2), Y1
+	VMOVUPS (SI)(DX*1), Y2
+	VMOVUPS (DI), Y3
+	VMULPS Y0, Y1, Y0
+	VFMADD231PS Y2, Y3, Y0
+	VMOVUPS Y0, (R8)
+	VMOVUPS vmathPool<>+864(SB), Y1
+	VMAXPS Y0, Y1, Y0
+	VMOVUPS vmathPool<>+896(SB), Y1
+	VMINPS Y0, Y1, Y0
+	VMULPS Y0, Y0, Y1
+	VMOVUPS vmathPool<>+928(SB), Y2
+	VFMADD213PS vmathPool<>+960(SB), Y1, Y2
+	VFMADD213PS vmathPool<>+992(SB), Y1, Y2
+	VFMADD213PS vmathPool<>+1024(SB), Y1, Y2
+	VFMADD213PS vmathPool<>+1056(SB), Y1, Y2
+	VFMADD213PS vmathPool<>+1088(SB), Y1, Y2
+	VFMADD213PS vmathPool<>+1120(SB), Y1, Y2
+	VMOVUPS vmathPool<>+1152(SB), Y3
+	VFMADD213PS vmathPool<>+1184(SB), Y1, Y3
+	VFMADD213PS vmathPool<>+1216(SB), Y1, Y3
+	VFMADD213PS vmathPool<>+1248(SB), Y1, Y3
+	VMULPS Y2, Y0, Y0
+	VDIVPS Y3, Y0, Y0
+	VMOVUPS (R9), Y1
+	VMULPS Y0, Y1, Y0
+	VMOVUPS Y0, (R10)
 	ADDQ $32, SI
 	ADDQ $32, R9
 	ADDQ $32, DI
@@ -1410,184 +1369,33 @@ tail:
 	VMOVUPS (R8), Y15
 	MOVQ R15, R8
 	VMASKMOVPS (SI), Y15, Y0
-	VXORPS vmathPool<>+416(SB), Y0, Y0
-	VMOVUPS vmathPool<>+0(SB), Y3
-	VMINPS Y0, Y3, Y0
-	VMOVUPS vmathPool<>+32(SB), Y3
-	VMAXPS Y0, Y3, Y0
-	VMOVUPS vmathPool<>+64(SB), Y3
-	VFMADD231PS vmathPool<>+96(SB), Y0, Y3
-	VSUBPS vmathPool<>+64(SB), Y3, Y2
-	VFNMADD231PS vmathPool<>+128(SB), Y2, Y0
-	VFNMADD231PS vmathPool<>+160(SB), Y2, Y0
-	VMOVUPS vmathPool<>+192(SB), Y1
-	VFMADD213PS vmathPool<>+224(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+256(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+288(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+320(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+352(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y0, Y1
-	VPSUBD vmathPool<>+64(SB), Y3, Y3
-	VPSRAD $1, Y3, Y2
-	VPSUBD Y2, Y3, Y3
-	VPSLLD $23, Y2, Y2
-	VPADDD vmathPool<>+384(SB), Y2, Y2
-	VMULPS Y2, Y1, Y1
-	VPSLLD $23, Y3, Y3
-	VPADDD vmathPool<>+384(SB), Y3, Y3
-	VMULPS Y3, Y1, Y1
-	VMOVAPS Y1, Y0
-	VMOVUPS vmathPool<>+384(SB), Y1
-	VADDPS Y1, Y0, Y0
-	VDIVPS Y0, Y1, Y0
-	VMASKMOVPS Y0, Y15, (SI)
-	VMASKMOVPS (SI)(DX*2), Y15, Y6
-	VANDPS vmathPool<>+416(SB), Y6, Y4
-	VANDPS vmathPool<>+448(SB), Y6, Y6
-	VMOVUPS vmathPool<>+480(SB), Y1
-	VMINPS Y6, Y1, Y6
-	VADDPS Y6, Y6, Y5
-	VMOVUPS vmathPool<>+64(SB), Y3
-	VFMADD231PS vmathPool<>+96(SB), Y5, Y3
-	VSUBPS vmathPool<>+64(SB), Y3, Y2
-	VFNMADD231PS vmathPool<>+128(SB), Y2, Y5
-	VFNMADD231PS vmathPool<>+160(SB), Y2, Y5
-	VMOVUPS vmathPool<>+192(SB), Y1
-	VFMADD213PS vmathPool<>+224(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+256(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+288(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+320(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+352(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y5, Y1
-	VPSLLD $23, Y3, Y3
-	VPADDD Y3, Y1, Y5
-	VMOVUPS vmathPool<>+384(SB), Y1
-	VADDPS Y1, Y5, Y5
-	VDIVPS Y5, Y1, Y5
-	VMOVUPS vmathPool<>+384(SB), Y1
-	VFNMADD132PS vmathPool<>+512(SB), Y1, Y5
-	VMULPS Y6, Y6, Y1
-	VMOVUPS vmathPool<>+544(SB), Y2
-	VFMADD213PS vmathPool<>+576(SB), Y1, Y2
-	VFMADD213PS vmathPool<>+608(SB), Y1, Y2
-	VFMADD213PS vmathPool<>+640(SB), Y1, Y2
-	VFMADD213PS vmathPool<>+672(SB), Y1, Y2
-	VMULPS Y1, Y2, Y2
-	VFMADD213PS Y6, Y6, Y2
-	VCMPPS $17, vmathPool<>+704(SB), Y6, Y1
-	VBLENDVPS Y1, Y2, Y5, Y6
-	VORPS Y4, Y6, Y6
-	VMASKMOVPS Y6, Y15, (SI)(DX*2)
-	VMULPS Y0, Y6, Y6
-	VMASKMOVPS (SI)(DX*1), Y15, Y0
-	VXORPS vmathPool<>+416(SB), Y0, Y0
-	VMOVUPS vmathPool<>+0(SB), Y3
-	VMINPS Y0, Y3, Y0
-	VMOVUPS vmathPool<>+32(SB), Y3
-	VMAXPS Y0, Y3, Y0
-	VMOVUPS vmathPool<>+64(SB), Y3
-	VFMADD231PS vmathPool<>+96(SB), Y0, Y3
-	VSUBPS vmathPool<>+64(SB), Y3, Y2
-	VFNMADD231PS vmathPool<>+128(SB), Y2, Y0
-	VFNMADD231PS vmathPool<>+160(SB), Y2, Y0
-	VMOVUPS vmathPool<>+192(SB), Y1
-	VFMADD213PS vmathPool<>+224(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+256(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+288(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+320(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+352(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y0, Y1
-	VPSUBD vmathPool<>+64(SB), Y3, Y3
-	VPSRAD $1, Y3, Y2
-	VPSUBD Y2, Y3, Y3
-	VPSLLD $23, Y2, Y2
-	VPADDD vmathPool<>+384(SB), Y2, Y2
-	VMULPS Y2, Y1, Y1
-	VPSLLD $23, Y3, Y3
-	VPADDD vmathPool<>+384(SB), Y3, Y3
-	VMULPS Y3, Y1, Y1
-	VMOVAPS Y1, Y0
-	VMOVUPS vmathPool<>+384(SB), Y1
-	VADDPS Y1, Y0, Y0
-	VDIVPS Y0, Y1, Y0
-	VMASKMOVPS Y0, Y15, (SI)(DX*1)
-	VMASKMOVPS (DI), Y15, Y1
-	VFMADD231PS Y0, Y1, Y6
-	VMASKMOVPS Y6, Y15, (R8)
-	VMASKMOVPS (R9), Y15, Y0
-	VXORPS vmathPool<>+416(SB), Y0, Y0
-	VMOVUPS vmathPool<>+0(SB), Y3
-	VMINPS Y0, Y3, Y0
-	VMOVUPS vmathPool<>+32(SB), Y3
-	VMAXPS Y0, Y3, Y0
-	VMOVUPS vmathPool<>+64(SB), Y3
-	VFMADD231PS vmathPool<>+96(SB), Y0, Y3
-	VSUBPS vmathPool<>+64(SB), Y3, Y2
-	VFNMADD231PS vmathPool<>+128(SB), Y2, Y0
-	VFNMADD231PS vmathPool<>+160(SB), Y2, Y0
-	VMOVUPS vmathPool<>+192(SB), Y1
-	VFMADD213PS vmathPool<>+224(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+256(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+288(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+320(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+352(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y0, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y0, Y1
-	VPSUBD vmathPool<>+64(SB), Y3, Y3
-	VPSRAD $1, Y3, Y2
-	VPSUBD Y2, Y3, Y3
-	VPSLLD $23, Y2, Y2
-	VPADDD vmathPool<>+384(SB), Y2, Y2
-	VMULPS Y2, Y1, Y1
-	VPSLLD $23, Y3, Y3
-	VPADDD vmathPool<>+384(SB), Y3, Y3
-	VMULPS Y3, Y1, Y1
-	VMOVAPS Y1, Y0
-	VMOVUPS vmathPool<>+384(SB), Y1
-	VADDPS Y1, Y0, Y0
-	VDIVPS Y0, Y1, Y0
-	VMASKMOVPS Y0, Y15, (R9)
-	VANDPS vmathPool<>+416(SB), Y6, Y4
-	VANDPS vmathPool<>+448(SB), Y6, Y6
-	VMOVUPS vmathPool<>+480(SB), Y1
-	VMINPS Y6, Y1, Y6
-	VADDPS Y6, Y6, Y5
-	VMOVUPS vmathPool<>+64(SB), Y3
-	VFMADD231PS vmathPool<>+96(SB), Y5, Y3
-	VSUBPS vmathPool<>+64(SB), Y3, Y2
-	VFNMADD231PS vmathPool<>+128(SB), Y2, Y5
-	VFNMADD231PS vmathPool<>+160(SB), Y2, Y5
-	VMOVUPS vmathPool<>+192(SB), Y1
-	VFMADD213PS vmathPool<>+224(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+256(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+288(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+320(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+352(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y5, Y1
-	VPSLLD $23, Y3, Y3
-	VPADDD Y3, Y1, Y5
-	VMOVUPS vmathPool<>+384(SB), Y1
-	VADDPS Y1, Y5, Y5
-	VDIVPS Y5, Y1, Y5
-	VMOVUPS vmathPool<>+384(SB), Y1
-	VFNMADD132PS vmathPool<>+512(SB), Y1, Y5
-	VMULPS Y6, Y6, Y1
-	VMOVUPS vmathPool<>+544(SB), Y2
-	VFMADD213PS vmathPool<>+576(SB), Y1, Y2
-	VFMADD213PS vmathPool<>+608(SB), Y1, Y2
-	VFMADD213PS vmathPool<>+640(SB), Y1, Y2
-	VFMADD213PS vmathPool<>+672(SB), Y1, Y2
-	VMULPS Y1, Y2, Y2
-	VFMADD213PS Y6, Y6, Y2
-	VCMPPS $17, vmathPool<>+704(SB), Y6, Y1
-	VBLENDVPS Y1, Y2, Y5, Y6
-	VORPS Y4, Y6, Y6
-	VMULPS Y0, Y6, Y6
-	VMASKMOVPS Y6, Y15, (R10)
+	VMASKMOVPS (SI)(DX*2), Y15, Y1
+	VMASKMOVPS (SI)(DX*1), Y15, Y2
+	VMASKMOVPS (DI), Y15, Y3
+	VMULPS Y0, Y1, Y0
+	VFMADD231PS Y2, Y3, Y0
+	VMASKMOVPS Y0, Y15, (R8)
+	VMOVUPS vmathPool<>+864(SB), Y1
+	VMAXPS Y0, Y1, Y0
+	VMOVUPS vmathPool<>+896(SB), Y1
+	VMINPS Y0, Y1, Y0
+	VMULPS Y0, Y0, Y1
+	VMOVUPS vmathPool<>+928(SB), Y2
+	VFMADD213PS vmathPool<>+960(SB), Y1, Y2
+	VFMADD213PS vmathPool<>+992(SB), Y1, Y2
+	VFMADD213PS vmathPool<>+1024(SB), Y1, Y2
+	VFMADD213PS vmathPool<>+1056(SB), Y1, Y2
+	VFMADD213PS vmathPool<>+1088(SB), Y1, Y2
+	VFMADD213PS vmathPool<>+1120(SB), Y1, Y2
+	VMOVUPS vmathPool<>+1152(SB), Y3
+	VFMADD213PS vmathPool<>+1184(SB), Y1, Y3
+	VFMADD213PS vmathPool<>+1216(SB), Y1, Y3
+	VFMADD213PS vmathPool<>+1248(SB), Y1, Y3
+	VMULPS Y2, Y0, Y0
+	VDIVPS Y3, Y0, Y0
+	VMASKMOVPS (R9), Y15, Y1
+	VMULPS Y0, Y1, Y0
+	VMASKMOVPS Y0, Y15, (R10)
 
 done:
 	VZEROUPPER
@@ -1614,42 +1422,24 @@ TEXT ·lstmCellGradAVX(SB), NOSPLIT, $0-8
 
 loop:
 	VMOVUPS (R8), Y0
-	VANDPS vmathPool<>+416(SB), Y0, Y4
-	VANDPS vmathPool<>+448(SB), Y0, Y0
-	VMOVUPS vmathPool<>+480(SB), Y1
+	VMOVUPS vmathPool<>+864(SB), Y1
+	VMAXPS Y0, Y1, Y0
+	VMOVUPS vmathPool<>+896(SB), Y1
 	VMINPS Y0, Y1, Y0
-	VADDPS Y0, Y0, Y5
-	VMOVUPS vmathPool<>+64(SB), Y3
-	VFMADD231PS vmathPool<>+96(SB), Y5, Y3
-	VSUBPS vmathPool<>+64(SB), Y3, Y2
-	VFNMADD231PS vmathPool<>+128(SB), Y2, Y5
-	VFNMADD231PS vmathPool<>+160(SB), Y2, Y5
-	VMOVUPS vmathPool<>+192(SB), Y1
-	VFMADD213PS vmathPool<>+224(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+256(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+288(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+320(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+352(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y5, Y1
-	VPSLLD $23, Y3, Y3
-	VPADDD Y3, Y1, Y5
-	VMOVUPS vmathPool<>+384(SB), Y1
-	VADDPS Y1, Y5, Y5
-	VDIVPS Y5, Y1, Y5
-	VMOVUPS vmathPool<>+384(SB), Y1
-	VFNMADD132PS vmathPool<>+512(SB), Y1, Y5
 	VMULPS Y0, Y0, Y1
-	VMOVUPS vmathPool<>+544(SB), Y2
-	VFMADD213PS vmathPool<>+576(SB), Y1, Y2
-	VFMADD213PS vmathPool<>+608(SB), Y1, Y2
-	VFMADD213PS vmathPool<>+640(SB), Y1, Y2
-	VFMADD213PS vmathPool<>+672(SB), Y1, Y2
-	VMULPS Y1, Y2, Y2
-	VFMADD213PS Y0, Y0, Y2
-	VCMPPS $17, vmathPool<>+704(SB), Y0, Y1
-	VBLENDVPS Y1, Y2, Y5, Y0
-	VORPS Y4, Y0, Y0
+	VMOVUPS vmathPool<>+928(SB), Y2
+	VFMADD213PS vmathPool<>+960(SB), Y1, Y2
+	VFMADD213PS vmathPool<>+992(SB), Y1, Y2
+	VFMADD213PS vmathPool<>+1024(SB), Y1, Y2
+	VFMADD213PS vmathPool<>+1056(SB), Y1, Y2
+	VFMADD213PS vmathPool<>+1088(SB), Y1, Y2
+	VFMADD213PS vmathPool<>+1120(SB), Y1, Y2
+	VMOVUPS vmathPool<>+1152(SB), Y3
+	VFMADD213PS vmathPool<>+1184(SB), Y1, Y3
+	VFMADD213PS vmathPool<>+1216(SB), Y1, Y3
+	VFMADD213PS vmathPool<>+1248(SB), Y1, Y3
+	VMULPS Y2, Y0, Y0
+	VDIVPS Y3, Y0, Y0
 	VMOVUPS (R12), Y6
 	VMOVUPS (R9), Y7
 	VMULPS Y6, Y7, Y8
@@ -1698,42 +1488,24 @@ tail:
 	VMOVUPS (R8), Y15
 	MOVQ R15, R8
 	VMASKMOVPS (R8), Y15, Y0
-	VANDPS vmathPool<>+416(SB), Y0, Y4
-	VANDPS vmathPool<>+448(SB), Y0, Y0
-	VMOVUPS vmathPool<>+480(SB), Y1
+	VMOVUPS vmathPool<>+864(SB), Y1
+	VMAXPS Y0, Y1, Y0
+	VMOVUPS vmathPool<>+896(SB), Y1
 	VMINPS Y0, Y1, Y0
-	VADDPS Y0, Y0, Y5
-	VMOVUPS vmathPool<>+64(SB), Y3
-	VFMADD231PS vmathPool<>+96(SB), Y5, Y3
-	VSUBPS vmathPool<>+64(SB), Y3, Y2
-	VFNMADD231PS vmathPool<>+128(SB), Y2, Y5
-	VFNMADD231PS vmathPool<>+160(SB), Y2, Y5
-	VMOVUPS vmathPool<>+192(SB), Y1
-	VFMADD213PS vmathPool<>+224(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+256(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+288(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+320(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+352(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y5, Y1
-	VFMADD213PS vmathPool<>+384(SB), Y5, Y1
-	VPSLLD $23, Y3, Y3
-	VPADDD Y3, Y1, Y5
-	VMOVUPS vmathPool<>+384(SB), Y1
-	VADDPS Y1, Y5, Y5
-	VDIVPS Y5, Y1, Y5
-	VMOVUPS vmathPool<>+384(SB), Y1
-	VFNMADD132PS vmathPool<>+512(SB), Y1, Y5
 	VMULPS Y0, Y0, Y1
-	VMOVUPS vmathPool<>+544(SB), Y2
-	VFMADD213PS vmathPool<>+576(SB), Y1, Y2
-	VFMADD213PS vmathPool<>+608(SB), Y1, Y2
-	VFMADD213PS vmathPool<>+640(SB), Y1, Y2
-	VFMADD213PS vmathPool<>+672(SB), Y1, Y2
-	VMULPS Y1, Y2, Y2
-	VFMADD213PS Y0, Y0, Y2
-	VCMPPS $17, vmathPool<>+704(SB), Y0, Y1
-	VBLENDVPS Y1, Y2, Y5, Y0
-	VORPS Y4, Y0, Y0
+	VMOVUPS vmathPool<>+928(SB), Y2
+	VFMADD213PS vmathPool<>+960(SB), Y1, Y2
+	VFMADD213PS vmathPool<>+992(SB), Y1, Y2
+	VFMADD213PS vmathPool<>+1024(SB), Y1, Y2
+	VFMADD213PS vmathPool<>+1056(SB), Y1, Y2
+	VFMADD213PS vmathPool<>+1088(SB), Y1, Y2
+	VFMADD213PS vmathPool<>+1120(SB), Y1, Y2
+	VMOVUPS vmathPool<>+1152(SB), Y3
+	VFMADD213PS vmathPool<>+1184(SB), Y1, Y3
+	VFMADD213PS vmathPool<>+1216(SB), Y1, Y3
+	VFMADD213PS vmathPool<>+1248(SB), Y1, Y3
+	VMULPS Y2, Y0, Y0
+	VDIVPS Y3, Y0, Y0
 	VMASKMOVPS (R12), Y15, Y6
 	VMASKMOVPS (R9), Y15, Y7
 	VMULPS Y6, Y7, Y8

@@ -22,3 +22,4 @@ func lstmCellGradAVX(a *lstmGradArgs)                                 { panic("c
 func vscaleAVX(dst, src *float32, n int, scale float32)               { panic("cpu: no AVX2") }
 func vsoftmaxGradAVX(dst, x, dy *float32, n int, mean, scale float32) { panic("cpu: no AVX2") }
 func vdotAVX(x, y *float32, n int) float32                            { panic("cpu: no AVX2") }
+func vlogAVX(dst, src *float32, n int)                                { panic("cpu: no AVX2") }

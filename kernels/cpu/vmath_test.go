@@ -118,9 +118,9 @@ func TestVmathValues(t *testing.T) {
 		abs  float64 // also good: this close, absolutely
 	}{
 		{"exp", vexp, math.Exp, 2, 0},
-		{"tanh", vtanh, math.Tanh, 2, 0},
-		{"sigmoid", vsigmoid, sigmoid64, 3, 3e-39},
-		{"silu", vsilu, silu64, 4, 1e-36},
+		{"tanh", vtanh, math.Tanh, 4, 1e-39},
+		{"sigmoid", vsigmoid, sigmoid64, 3, 2e-38},
+		{"silu", vsilu, silu64, 4, 2e-36},
 		{"gelu", vgelu, gelu64, 8, 1e-7},
 		{"relu", vrelu, func(x float64) float64 { return math.Max(x, 0) }, 0, 0},
 	} {
@@ -134,13 +134,29 @@ func TestVmathValues(t *testing.T) {
 				if u > f.ulps && !(math.Abs(float64(got[i])-want) <= f.abs) {
 					t.Fatalf("f(%g) = %g, want %g: %.2f ulp", x, got[i], want, u)
 				}
-				if f.abs == 0 {
+				if math.Abs(want) > 1e-30 {
 					worst = max(worst, u)
 				}
 			}
 			t.Logf("worst %.2f ulp", worst)
 		})
 	}
+}
+
+func TestVlog(t *testing.T) {
+	needAVX2(t)
+	worst := 0.0
+	for e := -125.0; e < 127; e += 0.0131 {
+		x, y := []float32{float32(math.Exp2(e))}, []float32{0}
+		vlog(y, x)
+		want := math.Log(float64(x[0]))
+		if u := ulps(y[0], want); u > 2 && math.Abs(float64(y[0])-want) > 1e-7 {
+			t.Fatalf("ln %g = %g, want %g: %.2f ulp", x[0], y[0], want, u)
+		} else if math.Abs(want) > 0.1 {
+			worst = max(worst, u)
+		}
+	}
+	t.Logf("worst %.2f ulp", worst)
 }
 
 func TestVmathSlopes(t *testing.T) {
@@ -189,7 +205,10 @@ func TestVmathLengths(t *testing.T) {
 	fs := map[string]func(dst, src []float32){
 		"exp": vexp, "relu": unary(kernels.ReLU), "gelu": unary(kernels.GELU), "silu": unary(kernels.SiLU),
 		"tanh": unary(kernels.Tanh), "sigmoid": unary(kernels.Sigmoid),
-		"expsub": func(dst, src []float32) { vexpSub(dst, src, 0.25) },
+		"log":           func(dst, src []float32) { vexp(dst, src); vlog(dst, dst) },
+		"scale":         func(dst, src []float32) { vscale(dst, src, 1.5) },
+		"softmax slope": func(dst, src []float32) { vsoftmaxGrad(dst, src, src, 0.5, 2) },
+		"expsub":        func(dst, src []float32) { vexpSub(dst, src, 0.25) },
 	}
 	for a := kernels.ReLU; a <= kernels.Sigmoid; a++ {
 		fs[a.String()+" slope"] = func(dst, src []float32) { vactGrad(a, dst, src, src) }
@@ -240,6 +259,20 @@ func TestVexpSubAndMax(t *testing.T) {
 		}
 		if math.Abs(float64(sum)-want) > 1e-6*want {
 			t.Fatalf("length %d: sum %g, want %g", n, sum, want)
+		}
+	}
+}
+
+func TestVdot(t *testing.T) {
+	needAVX2(t)
+	for n := range 40 {
+		x, y, want := fenced(t, n, true), fenced(t, n, true), float32(0)
+		for i := range x {
+			x[i], y[i] = float32(i-7), float32(2*i+1)
+			want += x[i] * y[i] // exact
+		}
+		if got := vdot(x, y); got != want {
+			t.Errorf("length %d: %g, want %g", n, got, want)
 		}
 	}
 }

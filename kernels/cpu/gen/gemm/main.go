@@ -34,6 +34,7 @@ func generate() string {
 	product("gemmRows", byRows)
 	product("gemmCols", byCols)
 	packWide()
+	packNarrow()
 	packTransposed()
 	packTall()
 	sumRows()

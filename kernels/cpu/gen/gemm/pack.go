@@ -1,23 +1,22 @@
 package main
 
-// packWide copies k rows of 16 (or, masked, fewer) floats into a panel.
+// packWide copies k rows of 16·count floats into count panels, all panels of a
+// row at a time: rows of a wide matrix lie pages apart, so every visit counts.
 func packWide() {
-	p("\n// func packWide(dst, src *float32, ld uintptr, k int, mask *int32): dst[k][16] = src, rows ld bytes apart")
-	p("TEXT ·packWide(SB), NOSPLIT, $0-40")
-	p("\tMOVQ dst+0(FP), DI\n\tMOVQ src+8(FP), SI\n\tMOVQ ld+16(FP), DX\n\tMOVQ k+24(FP), CX\n\tMOVQ mask+32(FP), AX\n\tTESTQ CX, CX\n\tJZ done\n\tTESTQ AX, AX\n\tJNZ masked")
-	p("\tMOVQ CX, BX\n\tANDQ $3, BX\n\tSHRQ $2, CX\n\tJZ odd\n\tLEAQ (DX)(DX*2), R9\n\nfour:")
-	for r, at := range []string{"(SI)", "(SI)(DX*1)", "(SI)(DX*2)", "(SI)(R9*1)"} {
-		off := "32" + at
-		p("\tVMOVUPS %s, Y%d\n\tVMOVUPS %s, Y%d", at, 2*r, off, 2*r+1)
-	}
-	for r := range 8 {
-		p("\tVMOVUPS Y%d, %d(DI)", r, 32*r)
-	}
-	p("\tLEAQ (SI)(DX*4), SI\n\tADDQ $256, DI\n\tDECQ CX\n\tJNZ four\n\nodd:\n\tTESTQ BX, BX\n\tJZ done\n\none:")
-	p("\tVMOVUPS (SI), Y0\n\tVMOVUPS 32(SI), Y1\n\tVMOVUPS Y0, (DI)\n\tVMOVUPS Y1, 32(DI)\n\tADDQ DX, SI\n\tADDQ $64, DI\n\tDECQ BX\n\tJNZ one\n\tJMP done")
-	p("\nmasked:\n\tVMOVUPS (AX), Y2\n\tVMOVUPS 32(AX), Y3\n\nmone:")
-	p("\tVMASKMOVPS (SI), Y2, Y0\n\tVMASKMOVPS 32(SI), Y3, Y1\n\tVMOVUPS Y0, (DI)\n\tVMOVUPS Y1, 32(DI)\n\tADDQ DX, SI\n\tADDQ $64, DI\n\tDECQ CX\n\tJNZ mone")
-	p("\ndone:\n\tVZEROUPPER\n\tRET")
+	p("\n// func packWide(dst, src *float32, ld uintptr, k int, next uintptr, count int): count panels, dst[k][16] = src, rows ld bytes apart, panels next bytes apart; k, count > 0")
+	p("TEXT ·packWide(SB), NOSPLIT, $0-48")
+	p("\tMOVQ dst+0(FP), DI\n\tMOVQ src+8(FP), SI\n\tMOVQ ld+16(FP), DX\n\tMOVQ k+24(FP), CX\n\tMOVQ next+32(FP), R12\n\tMOVQ count+40(FP), R13\n\tLEAQ (SI)(DX*8), R11")
+	p("\nrow:\n\tMOVQ SI, R8\n\tMOVQ DI, R9\n\tMOVQ R11, R10\n\tMOVQ R13, BX\n\npanel:")
+	p("\tPREFETCHT0 (R10)\n\tVMOVUPS (R8), Y0\n\tVMOVUPS 32(R8), Y1\n\tVMOVUPS Y0, (R9)\n\tVMOVUPS Y1, 32(R9)\n\tADDQ $64, R8\n\tADDQ $64, R10\n\tADDQ R12, R9\n\tDECQ BX\n\tJNZ panel")
+	p("\tADDQ DX, SI\n\tADDQ DX, R11\n\tADDQ $64, DI\n\tDECQ CX\n\tJNZ row\n\tVZEROUPPER\n\tRET")
+}
+
+// packNarrow copies k rows of fewer than 16 floats into a panel.
+func packNarrow() {
+	p("\n// func packNarrow(dst, src *float32, ld uintptr, k int, mask *int32): dst[k][16] = src or 0, rows ld bytes apart; k > 0")
+	p("TEXT ·packNarrow(SB), NOSPLIT, $0-40")
+	p("\tMOVQ dst+0(FP), DI\n\tMOVQ src+8(FP), SI\n\tMOVQ ld+16(FP), DX\n\tMOVQ k+24(FP), CX\n\tMOVQ mask+32(FP), AX\n\tVMOVUPS (AX), Y2\n\tVMOVUPS 32(AX), Y3\n\nrow:")
+	p("\tVMASKMOVPS (SI), Y2, Y0\n\tVMASKMOVPS 32(SI), Y3, Y1\n\tVMOVUPS Y0, (DI)\n\tVMOVUPS Y1, 32(DI)\n\tADDQ DX, SI\n\tADDQ $64, DI\n\tDECQ CX\n\tJNZ row\n\tVZEROUPPER\n\tRET")
 }
 
 // packTransposed turns eight rows of 8·k8 floats into half a panel.

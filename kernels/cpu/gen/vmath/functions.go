@@ -17,7 +17,8 @@ type function struct {
 }
 
 var functions = []function{
-	{name: "vexpAVX", doc: "dst = e^src", body: func(a *asm) { a.exp(0, 1, 2, 3, true) }},
+	{name: "vexpAVX", doc: "dst = e^src", body: func(a *asm) { a.exp(0, 1, true) }},
+	{name: "vlogAVX", doc: "dst = ln src, for normal src > 0", body: logarithm},
 	{name: "vsigmoidAVX", doc: "dst = 1/(1+e^-src)", body: func(a *asm) { a.sigmoid(0, 1) }},
 	{name: "vtanhAVX", doc: "dst = tanh(src)", body: func(a *asm) { a.tanh(0, 1) }},
 	{name: "vsiluAVX", doc: "dst = src/(1+e^-src)", body: silu},
@@ -42,63 +43,75 @@ var functions = []function{
 	{name: "vgeluGradAVX", doc: "dst = dy·(s + x·s·(1-s)·2u')", two: true, body: geluGrad},
 }
 
+// logarithm is Cephes' logf: src = 2^e·m with √½ ≤ m < √2, a polynomial of degree 9 in
+// m-1.
+func logarithm(a *asm) {
+	// e and m relative to √½: subtract its bits, keep the exponent.
+	a.p("\tVPSUBD %s, Y0, Y1\n\tVPSRAD $23, Y1, Y2\n\tVCVTDQ2PS Y2, Y2", a.num(math.Sqrt2/2))
+	a.p("\tVPAND %s, Y1, Y1\n\tVPADDD %s, Y1, Y0", a.bits(0x007fffff), a.num(math.Sqrt2/2))
+	a.p("\tVSUBPS %s, Y0, Y0\n\tVMULPS Y0, Y0, Y3", a.num(1)) // x = m-1, z = x²
+	a.horner(4, 0, []float64{7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1})
+	a.p("\tVMULPS Y0, Y4, Y4\n\tVMULPS Y3, Y4, Y4") // p·x³
+	a.p("\tVFMADD231PS %s, Y2, Y4", a.num(-2.12194440e-4))
+	a.p("\tVFNMADD231PS %s, Y3, Y4\n\tVADDPS Y4, Y0, Y0", a.num(0.5))
+	a.p("\tVFMADD231PS %s, Y2, Y0", a.num(0.693359375))
+}
+
 func silu(a *asm) {
-	a.atLeast(0, 1, -104)
-	a.p("\tVMOVAPS Y0, Y4")
+	a.atLeast(0, 1, -88) // -∞·0 is NaN
+	a.p("\tVMOVAPS Y0, Y6")
 	a.sigmoid(0, 1)
-	a.p("\tVMULPS Y4, Y0, Y0")
+	a.p("\tVMULPS Y6, Y0, Y0")
 }
 
 // siluGrad uses 1-s = e·s with e = e^-x, which does not cancel.
 func siluGrad(a *asm) {
 	a.atLeast(0, 2, -87)
 	a.atMost(0, 2, 87)
-	a.p("\tVXORPS %s, Y0, Y5", a.bits(signBit))
-	a.exp(5, 2, 3, 4, false)
-	a.p("\tVMOVAPS Y5, Y6")
-	a.inverse(5, 2)                                   // s
-	a.p("\tVMULPS Y5, Y6, Y6")                        // 1-s
-	a.p("\tVFMADD213PS %s, Y6, Y0", a.num(1))         // 1+x(1-s)
-	a.p("\tVMULPS Y5, Y1, Y1\n\tVMULPS Y1, Y0, Y0\n") // dy·s
+	a.p("\tVXORPS %s, Y0, Y6", a.bits(signBit))
+	a.exp(6, 2, false)
+	a.p("\tVMOVAPS Y6, Y7")
+	a.inverse(6, 2)                                   // s
+	a.p("\tVMULPS Y6, Y7, Y7")                        // 1-s
+	a.p("\tVFMADD213PS %s, Y7, Y0", a.num(1))         // 1+x(1-s)
+	a.p("\tVMULPS Y6, Y1, Y1\n\tVMULPS Y1, Y0, Y0\n") // dy·s
 }
 
 // 2u = 2√(2/π)·(x + 0.044715·x³) = x·(gelu1 + gelu3·x²), so that
-// (1+tanh u)/2 is the sigmoid of 2u.
+// (1+tanh u)/2 is the sigmoid of 2u. On -10 ≤ x ≤ 10, -2u is in the range of
+// exp; beyond, GELU is 0 or x to 1e-37.
 var (
 	gelu1 = 2 * math.Sqrt(2/math.Pi)
 	gelu3 = gelu1 * 0.044715
 )
 
-// gelu works on x ≥ -12, below which the result is less than 1e-36.
+const geluEnd = 10
+
 func gelu(a *asm) {
-	a.atLeast(0, 1, -12)
-	a.p("\tVMULPS Y0, Y0, Y1")
-	a.horner(4, 1, []float64{gelu3, gelu1})
-	a.p("\tVMULPS Y0, Y4, Y4")
-	a.negate(4)
-	a.atMost(4, 1, 87)
-	a.atLeast(4, 1, -87)
-	a.exp(4, 1, 2, 3, false)
-	a.inverse(4, 1)
-	a.p("\tVMULPS Y4, Y0, Y0")
+	a.atLeast(0, 1, -geluEnd)
+	a.p("\tVMOVAPS Y0, Y5")
+	a.atMost(5, 1, geluEnd)
+	a.p("\tVMULPS Y5, Y5, Y1")
+	a.horner(6, 1, []float64{-gelu3, -gelu1})
+	a.p("\tVMULPS Y5, Y6, Y6") // -2u
+	a.exp(6, 1, false)
+	a.inverse(6, 1)
+	a.p("\tVMULPS Y6, Y0, Y0")
 }
 
 func geluGrad(a *asm) {
-	a.atLeast(0, 2, -12)
-	a.atMost(0, 2, 12)
-	a.p("\tVMULPS Y0, Y0, Y7")
-	a.horner(5, 7, []float64{gelu3, gelu1})
-	a.p("\tVMULPS Y0, Y5, Y5")
-	a.negate(5)
-	a.atMost(5, 2, 87)
-	a.atLeast(5, 2, -87)
-	a.exp(5, 2, 3, 4, false)
-	a.p("\tVMOVAPS Y5, Y6")
-	a.inverse(5, 2)            // s
-	a.p("\tVMULPS Y5, Y6, Y6") // 1-s
-	a.horner(2, 7, []float64{3 * gelu3, gelu1})
-	a.p("\tVMULPS Y0, Y2, Y2\n\tVMULPS Y5, Y6, Y6") // x·2u', s(1-s)
-	a.p("\tVFMADD213PS Y5, Y2, Y6\n\tVMULPS Y1, Y6, Y0")
+	a.atLeast(0, 2, -geluEnd)
+	a.atMost(0, 2, geluEnd)
+	a.p("\tVMULPS Y0, Y0, Y8")
+	a.horner(6, 8, []float64{-gelu3, -gelu1})
+	a.p("\tVMULPS Y0, Y6, Y6") // -2u
+	a.exp(6, 2, false)
+	a.p("\tVMOVAPS Y6, Y7")
+	a.inverse(6, 2)            // s
+	a.p("\tVMULPS Y6, Y7, Y7") // 1-s
+	a.horner(2, 8, []float64{3 * gelu3, gelu1})
+	a.p("\tVMULPS Y0, Y2, Y2\n\tVMULPS Y6, Y7, Y7") // x·2u', s(1-s)
+	a.p("\tVFMADD213PS Y6, Y2, Y7\n\tVMULPS Y1, Y7, Y0")
 }
 
 // expSub subtracts Y14 and flushes results below e^-87 to zero; with the
@@ -108,7 +121,7 @@ func expSub(a *asm) {
 	a.p("\tVCMPPS $17, %s, Y0, Y5", a.num(-87))
 	a.atLeast(0, 1, -87)
 	a.atMost(0, 1, 88)
-	a.exp(0, 1, 2, 3, false)
+	a.exp(0, 1, false)
 	a.p("\tVANDNPS Y0, Y5, Y0")
 }
 

@@ -26,8 +26,8 @@ func advance(regs ...string) (s string) {
 	return s
 }
 
-// cell activates the gates in place and forms the new states. Registers: SI
-// gates i f g o at SI, SI+DX, SI+2·DX, R9; DI previous c, R8 c, R10 h.
+// cell forms the new states from activated gates. Registers: SI gates i f g o
+// at SI, SI+DX, SI+2·DX, R9; DI previous c, R8 c, R10 h.
 func (a *asm) cell() {
 	a.p("\n// func lstmCellAVX(a *lstmCellArgs)")
 	a.p("TEXT ·lstmCellAVX(SB), NOSPLIT, $0-8")
@@ -35,24 +35,15 @@ func (a *asm) cell() {
 	a.p("\tLEAQ (DX)(DX*2), R9\n\tADDQ SI, R9")
 	a.vector(func(load, store func(y int, at string)) {
 		load(0, "(SI)")
-		a.sigmoid(0, 1)
-		store(0, "(SI)")
-		load(6, "(SI)(DX*2)")
-		a.tanh(6, 1)
-		store(6, "(SI)(DX*2)")
-		a.p("\tVMULPS Y0, Y6, Y6") // i·g
-		load(0, "(SI)(DX*1)")
-		a.sigmoid(0, 1)
-		store(0, "(SI)(DX*1)")
-		load(1, "(DI)")
-		a.p("\tVFMADD231PS Y0, Y1, Y6") // c
-		store(6, "(R8)")
-		load(0, "(R9)")
-		a.sigmoid(0, 1)
-		store(0, "(R9)")
-		a.tanh(6, 1)
-		a.p("\tVMULPS Y0, Y6, Y6")
-		store(6, "(R10)")
+		load(1, "(SI)(DX*2)")
+		load(2, "(SI)(DX*1)")
+		load(3, "(DI)")
+		a.p("\tVMULPS Y0, Y1, Y0\n\tVFMADD231PS Y2, Y3, Y0") // i·g + f·c₋₁
+		store(0, "(R8)")
+		a.tanh(0, 1)
+		load(1, "(R9)")
+		a.p("\tVMULPS Y0, Y1, Y0")
+		store(0, "(R10)")
 	}, advance("SI", "R9", "DI", "R8", "R10"))
 }
 

@@ -5,8 +5,8 @@
 // in a slice it stands.
 //
 // exp is Cephes' expf: x = n·ln2 + r with |r| ≤ ln2/2, a polynomial of degree
-// 7 in r, and n added to the exponent. tanh is Cephes' tanhf: an odd
-// polynomial below 0.625, 1-2/(e^2x+1) above. GELU, SiLU and the sigmoid are
+// 7 in r, and n added to the exponent. tanh is the quotient of polynomials of
+// degree 13 and 6 that Eigen uses (generic_fast_tanh_float). GELU, SiLU and the sigmoid are
 // written with one exponential and one division.
 package main
 
@@ -97,9 +97,11 @@ func (a *asm) atLeast(x, t int, v float64) {
 	a.p("\tVMOVUPS %s, Y%d\n\tVMAXPS Y%d, Y%d, Y%d", a.num(v), t, x, t, x)
 }
 
-// exp replaces x by e^x for -87.3 ≤ x ≤ 88, using p, n and t. With wide it
-// takes every x: it overflows to infinity and underflows through denormals.
-func (a *asm) exp(x, p, n, t int, wide bool) {
+// exp replaces x by e^x for -87.3 ≤ x ≤ 88, using the four registers from p on.
+// With wide it takes every x: it overflows to infinity and underflows through
+// denormals.
+func (a *asm) exp(x, p int, wide bool) {
+	n, t, u := p+1, p+2, p+3
 	if wide {
 		a.atMost(x, t, 89)
 		a.atLeast(x, t, -104)
@@ -109,8 +111,16 @@ func (a *asm) exp(x, p, n, t int, wide bool) {
 	a.p("\tVSUBPS %s, Y%d, Y%d", a.num(magic), t, n)
 	a.p("\tVFNMADD231PS %s, Y%d, Y%d", a.num(0.693359375), n, x)
 	a.p("\tVFNMADD231PS %s, Y%d, Y%d", a.num(-2.12194440e-4), n, x)
-	c := []float64{1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1, 1, 1}
-	a.horner(p, x, c)
+	// c0·x⁵+…+c5 in Estrin's scheme, which has the shorter chain: what
+	// bounds these loops is how many vectors the scheduler can hold.
+	a.p("\tVMULPS Y%d, Y%d, Y%d", x, x, n) // x²
+	a.p("\tVMOVUPS %s, Y%d\n\tVFMADD213PS %s, Y%d, Y%d", a.num(1.9875691500e-4), p, a.num(1.3981999507e-3), x, p)
+	a.p("\tVMOVUPS %s, Y%d\n\tVFMADD213PS %s, Y%d, Y%d", a.num(8.3334519073e-3), u, a.num(4.1665795894e-2), x, u)
+	a.p("\tVFMADD213PS Y%d, Y%d, Y%d", u, n, p)
+	a.p("\tVMOVUPS %s, Y%d\n\tVFMADD213PS %s, Y%d, Y%d", a.num(1.6666665459e-1), u, a.num(5.0000001201e-1), x, u)
+	a.p("\tVFMADD213PS Y%d, Y%d, Y%d", u, n, p)
+	a.p("\tVADDPS %s, Y%d, Y%d", a.num(1), x, x)
+	a.p("\tVFMADD213PS Y%d, Y%d, Y%d", x, n, p) // p·x² + (x+1)
 	if !wide {
 		a.p("\tVPSLLD $23, Y%d, Y%d\n\tVPADDD Y%d, Y%d, Y%d", t, t, t, p, x)
 		return
@@ -139,27 +149,32 @@ func (a *asm) inverse(x, t int) {
 
 func (a *asm) negate(x int) { a.p("\tVXORPS %s, Y%d, Y%d", a.bits(signBit), x, x) }
 
-// sigmoid replaces x, using the three registers above t.
+// sigmoid replaces x, using the five registers from t on. Below -87 it is 0.
 func (a *asm) sigmoid(x, t int) {
+	a.p("\tVCMPPS $17, %s, Y%d, Y%d", a.num(-87), x, t+4)
+	a.atLeast(x, t, -87)
+	a.atMost(x, t, 87)
 	a.negate(x)
-	a.exp(x, t, t+1, t+2, true)
+	a.exp(x, t, false)
 	a.inverse(x, t)
+	a.p("\tVANDNPS Y%d, Y%d, Y%d", x, t+4, x)
 }
 
-// tanh replaces x, using the five registers from t on.
+// tanh replaces x, using the three registers from t on.
 func (a *asm) tanh(x, t int) {
-	sign, e := t+3, t+4
-	a.p("\tVANDPS %s, Y%d, Y%d", a.bits(signBit), x, sign)
-	a.p("\tVANDPS %s, Y%d, Y%d", a.bits(signBit-1), x, x)
-	a.atMost(x, t, 10)
-	a.p("\tVADDPS Y%d, Y%d, Y%d", x, x, e)
-	a.exp(e, t, t+1, t+2, false)
-	a.inverse(e, t)
-	a.p("\tVMOVUPS %s, Y%d\n\tVFNMADD132PS %s, Y%d, Y%d", a.num(1), t, a.num(2), t, e) // 1-2e
-	a.p("\tVMULPS Y%d, Y%d, Y%d", x, x, t)
-	a.horner(t+1, t, []float64{-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1})
-	a.p("\tVMULPS Y%d, Y%d, Y%d\n\tVFMADD213PS Y%d, Y%d, Y%d", t, t+1, t+1, x, x, t+1)
-	a.p("\tVCMPPS $17, %s, Y%d, Y%d", a.num(0.625), x, t)
-	a.p("\tVBLENDVPS Y%d, Y%d, Y%d, Y%d", t, t+1, e, x)
-	a.p("\tVORPS Y%d, Y%d, Y%d", sign, x, x)
+	z, num, den := t, t+1, t+2
+	a.atLeast(x, z, -tanhEnd)
+	a.atMost(x, z, tanhEnd)
+	a.p("\tVMULPS Y%d, Y%d, Y%d", x, x, z)
+	a.horner(num, z, tanhNum)
+	a.horner(den, z, tanhDen)
+	a.p("\tVMULPS Y%d, Y%d, Y%d\n\tVDIVPS Y%d, Y%d, Y%d", num, x, x, den, x, x)
 }
+
+// tanhEnd is where the quotient reaches 1.
+const tanhEnd = 7.90531110763549805
+
+var (
+	tanhNum = []float64{-2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11, 5.12229709037114e-8, 1.48572235717979e-5, 6.37261928875436e-4, 4.89352455891786e-3}
+	tanhDen = []float64{1.19825839466702e-6, 1.18534705686654e-4, 2.26843463243900e-3, 4.89352518554385e-3}
+)
