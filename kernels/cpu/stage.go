@@ -119,7 +119,7 @@ func (l *lowering) lower(op kernels.Op) ([]stage, error) {
 		return nil, err
 	}
 	if m, ok := op.(*kernels.Mark); ok {
-		return []stage{{name: "mark", reads: m.After, mark: m.ID, isMark: true}}, nil
+		return []stage{{name: "mark", reads: m.After, writes: m.After, mark: m.ID, isMark: true}}, nil
 	}
 	var st []stage
 	if !l.d.portable {

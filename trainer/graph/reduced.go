@@ -11,15 +11,16 @@ import (
 type Reduced struct {
 	Name string
 	T    *kernels.Tensor
-	Last int // index of the op that completes it
+	Last int // index of the last op that touches it
 }
 
-// Reduced lists what must be summed, in the order in which the program
-// completes it: statistics, then gradients from the last layer to the first.
+// Reduced lists what must be summed, in the order in which the program is done
+// with it: from the last layer to the first. A sum over ranks is made in
+// place, so statistics must wait until the backward pass has read them.
 func (g *Graph) Reduced() []Reduced {
 	last := map[*kernels.Tensor]int{}
 	for i, op := range g.ops {
-		for _, t := range op.Outputs() {
+		for _, t := range slices.Concat(op.Inputs(), op.Outputs()) {
 			last[t.Root()] = i
 		}
 	}
@@ -34,7 +35,7 @@ func (g *Graph) Reduced() []Reduced {
 	return out
 }
 
-// MarkBuckets inserts a mark behind the op that completes each bucket; bucket
+// MarkBuckets inserts a mark behind the last op that touches each bucket; bucket
 // i holds the given tensors. Call it once, before Compile.
 func (g *Graph) MarkBuckets(buckets [][]Reduced) {
 	at := map[int][]kernels.Op{}
