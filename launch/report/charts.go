@@ -3,11 +3,15 @@ package report
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/espalier-ml/espalier/launch/report/chart"
 	"github.com/espalier-ml/espalier/launch/report/figure"
 	"github.com/espalier-ml/espalier/trainer/metrics"
 )
+
+// markedEvents are the sorts of events that charts mark.
+var markedEvents = []string{metrics.EventGrow, metrics.EventResume}
 
 // panel is a chart on the page, or the same chart against several things.
 type panel struct {
@@ -26,12 +30,21 @@ type view struct {
 func lossPanel(runs []*Run) panel {
 	p := panel{title: "Loss", note: gapNote(runs, trainLoss, evalLoss)}
 	for _, x := range []against{againstStep, againstSeconds, againstFlops} {
-		c := chart.Chart{ID: "loss-" + x.id, Title: "loss against " + x.label, X: chart.Axis{Label: x.label, Unit: x.unit},
-			Lines: learningLines(runs, x, trainLoss, evalLoss, pagePoints)}
+		c := chart.Chart{ID: "loss-" + x.id, Title: "Loss against " + x.label, X: chart.Axis{Label: x.label, Unit: x.unit, Zero: true},
+			Lines: learningLines(runs, x, trainLoss, evalLoss, pagePoints), Marks: stepMarks(runs, x)}
 		c.Y = chart.Axis{Unit: chart.Plain, Log: wideRange(c.Lines)}
 		p.views = append(p.views, view{x.id, c})
 	}
 	return p
+}
+
+// stepMarks are the marks of a chart of several runs: events of the first, on
+// the axis of steps.
+func stepMarks(runs []*Run, x against) []chart.Mark {
+	if x.id != againstStep.id {
+		return nil
+	}
+	return eventMarks(runs[0].Log, markedEvents...)
 }
 
 // qualityPanel shows accuracy, or the held-out loss alone where the task has
@@ -50,7 +63,7 @@ func qualityPanel(runs []*Run) panel {
 	}
 	for _, x := range []against{againstStep, againstSeconds, againstFlops} {
 		c := chart.Chart{ID: "quality-" + x.id, Title: p.title + " against " + x.label,
-			X: chart.Axis{Label: x.label, Unit: x.unit}, Y: chart.Axis{Unit: unit}, Lines: read(x)}
+			X: chart.Axis{Label: x.label, Unit: x.unit, Zero: true}, Y: chart.Axis{Unit: unit}, Lines: read(x), Marks: stepMarks(runs, x)}
 		if unit == chart.Percent {
 			c.Y.Floor = floorOf(c.Lines)
 		}
@@ -61,20 +74,25 @@ func qualityPanel(runs []*Run) panel {
 
 // single is a panel of one chart.
 func single(title, note string, x against, y chart.Axis, lines []chart.Line, marks []chart.Mark) panel {
-	c := chart.Chart{ID: "chart-" + title, Title: title + " against " + x.label,
-		X: chart.Axis{Label: x.label, Unit: x.unit}, Y: y, Lines: lines, Marks: marks}
+	id := strings.ReplaceAll(strings.ToLower(title), " ", "-")
+	c := chart.Chart{ID: id, Title: title + " against " + x.label,
+		X: chart.Axis{Label: x.label, Unit: x.unit, Zero: true}, Y: y, Lines: lines, Marks: marks}
 	return panel{title: title, note: note, views: []view{{x.id, c}}}
 }
 
 // loopPanels show what drives the training loop and how fast it runs.
 func loopPanels(runs []*Run) []panel {
-	marks := eventMarks(runs[0].Log, metrics.EventGrow, metrics.EventResume)
+	marks := eventMarks(runs[0].Log, markedEvents...)
 	norms := trainLines(runs, againstStep, gradNorm, pagePoints)
-	return []panel{
+	ps := []panel{
 		single("Learning rate", gapNote(runs, learningRate, nil), againstStep, chart.Axis{Zero: true}, trainLines(runs, againstStep, learningRate, pagePoints), marks),
 		single("Gradient norm", gapNote(runs, gradNorm, nil), againstStep, chart.Axis{Log: wideRange(norms)}, norms, marks),
 		single("Samples a second", gapNote(runs, throughput, nil), againstStep, chart.Axis{Zero: true, Unit: chart.Whole}, trainLines(runs, againstStep, throughput, pagePoints), marks),
 	}
+	for i := range ps { // three abreast
+		ps[i].views[0].chart.Width, ps[i].views[0].chart.Height = 390, 240
+	}
+	return ps
 }
 
 // costPanels show how work and time add up over the epochs, beside those of
@@ -128,7 +146,7 @@ func computedCost(runs []*Run) (chart.Line, bool) {
 // growthPanels show the width of every Dim and the number of parameters.
 func growthPanels(r *Run) []panel {
 	var ps []panel
-	marks := eventMarks(r.Log, metrics.EventGrow, metrics.EventResume)
+	marks := eventMarks(r.Log, markedEvents...)
 	var lines []chart.Line
 	all := growLines(r.Log)
 	for i, g := range all {
@@ -139,17 +157,19 @@ func growthPanels(r *Run) []panel {
 	}
 	if len(lines) > 0 {
 		p := single("Width of each Dim", "", againstStep, chart.Axis{Unit: chart.Whole, Log: wideRange(lines), Zero: true}, lines, marks)
-		p.views[0].chart.Width, p.views[0].chart.Height = 1140, 340
-		p.wide = true
+		p.views[0].chart.Height = 340
 		ps = append(ps, p)
 	}
 	if points := paramPoints(r.Log); len(points) > 1 {
 		line := chart.Line{Name: "parameters", Class: "c1", Points: points, Steps: true, Fill: true,
 			End: figure.Count(int64(points[len(points)-1].Y))}
 		p := single("Parameters", "", againstStep, chart.Axis{Unit: chart.Whole, Zero: true}, []chart.Line{line}, marks)
-		p.views[0].chart.Width, p.views[0].chart.Height = 1140, 200
-		p.wide = true
+		p.views[0].chart.Height = 200
 		ps = append(ps, p)
+	}
+	for i := range ps {
+		ps[i].wide = true
+		ps[i].views[0].chart.Width, ps[i].views[0].chart.Right = 1140, 110
 	}
 	return ps
 }

@@ -50,12 +50,14 @@ type page struct {
 	Rows           [][]string
 	Learning, Loop []figureHTML
 	Cost, Growth   []figureHTML
-	Events         []eventRow
-	EventColumns   eventColumns
-	EventsLeft     int
-	JobText        string
-	Facts          []fact
-	Recorded       bool
+	// Marked lists the sorts of events that charts mark.
+	Marked       []key
+	Events       []eventRow
+	EventColumns eventColumns
+	EventsLeft   int
+	JobText      string
+	Facts        []fact
+	Recorded     bool
 }
 
 // tile is a figure shown large.
@@ -101,6 +103,11 @@ func newPage(runs []*Run) page {
 	}
 	if !main.finished {
 		p.State = "unfinished"
+	}
+	for _, event := range markedEvents {
+		if len(eventMarks(r.Log, event)) > 0 {
+			p.Marked = append(p.Marked, key{event, eventName(event)})
+		}
 	}
 	p.Events, p.EventsLeft = eventRows(r.Log)
 	p.EventColumns = columnsOf(p.Events)
@@ -167,6 +174,9 @@ func tiles(main result, others []result) []tile {
 	if len(others) > 0 {
 		other = others[0]
 	}
+	if !main.finished || len(others) > 0 && !others[0].finished { // no share of a whole yet
+		other = result{}
+	}
 	return append(ts,
 		shareTile("training FLOPs", main.flops, other.flops, figure.Flops, other.name),
 		shareTile("time of training", main.seconds, other.seconds, figure.Seconds, other.name),
@@ -215,6 +225,9 @@ func figures(ps []panel) []figureHTML {
 	for _, p := range ps {
 		f := figureHTML{Title: p.title, Note: p.note, Wide: p.wide}
 		if p.views[0].chart.Empty() {
+			if p.note != "" { // all of it went astray: say so
+				fs = append(fs, f)
+			}
 			continue
 		}
 		for _, l := range p.views[0].chart.Lines {

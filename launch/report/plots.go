@@ -19,12 +19,12 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 
 	"github.com/espalier-ml/espalier/launch/report/chart"
-	"github.com/espalier-ml/espalier/launch/report/figure"
 )
 
 const (
 	plotWidth  = 16 * vg.Centimeter
 	plotHeight = 10 * vg.Centimeter
+	plotMargin = 0.25 * vg.Centimeter
 	plotDPI    = 150
 )
 
@@ -43,10 +43,11 @@ type curve struct {
 
 // figurePlot is a plot before it is drawn.
 type figurePlot struct {
-	file, title, x, y string
-	log               bool
-	percent, si       bool
-	curves            []curve
+	file, title    string
+	xLabel, yLabel string
+	x, y           chart.Unit
+	log            bool
+	curves         []curve
 }
 
 // writePlots writes each plot as SVG and PNG. A plot that has nothing to show
@@ -93,10 +94,10 @@ func plotsOf(runs []*Run) []figurePlot {
 		cost = append(cost, line)
 	}
 	return []figurePlot{
-		{file: "loss", title: title("loss"), x: "step", y: "loss", log: wideRange(loss), curves: curvesOf(loss)},
-		{file: "accuracy", title: title("accuracy"), x: "step", y: "accuracy (%)", percent: true, curves: curvesOf(accuracy)},
-		{file: "cost", title: title("training FLOPs spent"), x: "epoch", y: "FLOPs", si: true, curves: curvesOf(cost)},
-		{file: "growth", title: title("width of each Dim"), x: "step", y: "width", curves: growthCurves(runs[0])},
+		{file: "loss", title: title("loss"), xLabel: "step", yLabel: "loss", x: chart.Whole, log: wideRange(loss), curves: curvesOf(loss)},
+		{file: "accuracy", title: title("accuracy"), xLabel: "step", yLabel: "accuracy", x: chart.Whole, y: chart.Percent, curves: curvesOf(accuracy)},
+		{file: "cost", title: title("training FLOPs spent"), xLabel: "epoch", yLabel: "FLOPs", y: chart.Flops, curves: curvesOf(cost)},
+		{file: "growth", title: title("width of each Dim"), xLabel: "step", yLabel: "width", x: chart.Whole, y: chart.Whole, curves: growthCurves(runs[0])},
 	}
 }
 
@@ -140,7 +141,7 @@ func drawnAtAll(ps []chart.Point) bool {
 // draw renders the plot.
 func (f figurePlot) draw() (svg, png []byte, err error) {
 	p := plot.New()
-	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = f.title, f.x, f.y
+	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = f.title, f.xLabel, f.yLabel
 	f.style(p)
 	for i, c := range f.curves {
 		if err := f.add(p, c, i < 12); err != nil {
@@ -150,18 +151,23 @@ func (f figurePlot) draw() (svg, png []byte, err error) {
 	f.roundRange(p)
 	var out bytes.Buffer
 	canvas := vgsvg.New(plotWidth, plotHeight)
-	p.Draw(draw.New(canvas))
+	p.Draw(inside(draw.New(canvas)))
 	if _, err := canvas.WriteTo(&out); err != nil {
 		return nil, nil, err
 	}
 	svg = bytes.Clone(out.Bytes())
 	out.Reset()
 	image := vgimg.NewWith(vgimg.UseWH(plotWidth, plotHeight), vgimg.UseDPI(plotDPI))
-	p.Draw(draw.New(image))
+	p.Draw(inside(draw.New(image)))
 	if _, err := (vgimg.PngCanvas{Canvas: image}).WriteTo(&out); err != nil {
 		return nil, nil, err
 	}
 	return svg, out.Bytes(), nil
+}
+
+// inside leaves a margin around the plot.
+func inside(c draw.Canvas) draw.Canvas {
+	return draw.Crop(c, plotMargin, -2*plotMargin, plotMargin, -plotMargin)
 }
 
 // add draws a curve with gaps where it is not finite.
@@ -170,9 +176,6 @@ func (f figurePlot) add(p *plot.Plot, c curve, named bool) error {
 		xys := make(plotter.XYs, len(part))
 		for j, q := range part {
 			xys[j] = plotter.XY{X: q.X, Y: q.Y}
-			if f.percent {
-				xys[j].Y *= 100
-			}
 		}
 		line, err := plotter.NewLine(xys)
 		if err != nil {
@@ -213,6 +216,7 @@ func segments(ps []chart.Point, log bool) [][]chart.Point {
 
 // roundRange keeps the range of values from being a single one.
 func (f figurePlot) roundRange(p *plot.Plot) {
+	p.X.Min = min(p.X.Min, 0)
 	if f.file == "cost" || f.file == "growth" {
 		p.Y.Min = 0
 	}
@@ -240,10 +244,10 @@ func (f figurePlot) style(p *plot.Plot) {
 		a.Tick.Label.Font, a.Tick.Label.Color = sans(9), soft
 		a.LineStyle.Color, a.Tick.LineStyle.Color = soft, soft
 	}
-	p.X.Tick.Marker = plainTicks{}
-	p.Y.Tick.Marker = plainTicks{}
+	p.X.Padding, p.Y.Padding = 0, 0
+	p.X.Tick.Marker, p.Y.Tick.Marker = ticks{unit: f.x, n: 7}, ticks{unit: f.y, log: f.log, n: 6}
 	if f.log {
-		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+		p.Y.Scale = plot.LogScale{}
 	}
 	grid := plotter.NewGrid()
 	grid.Vertical.Width = 0
@@ -251,19 +255,18 @@ func (f figurePlot) style(p *plot.Plot) {
 	p.Add(grid)
 }
 
-// plainTicks are gonum's ticks with figures as the page shows them.
-type plainTicks struct{}
+// ticks are those of the page.
+type ticks struct {
+	unit chart.Unit
+	log  bool
+	n    int
+}
 
 // Ticks implements plot.Ticker.
-func (plainTicks) Ticks(lo, hi float64) []plot.Tick {
-	ts := plot.DefaultTicks{}.Ticks(lo, hi)
-	for i := range ts {
-		if ts[i].Label == "" {
-			continue
-		}
-		if math.Abs(ts[i].Value) >= 1e4 {
-			ts[i].Label = figure.SI(ts[i].Value)
-		}
+func (t ticks) Ticks(lo, hi float64) []plot.Tick {
+	var ts []plot.Tick
+	for _, tick := range chart.Ticks(lo, hi, t.unit, t.log, t.n) {
+		ts = append(ts, plot.Tick{Value: tick.Value, Label: tick.Label})
 	}
 	return ts
 }

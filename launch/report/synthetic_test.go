@@ -72,8 +72,8 @@ func (s synthetic) records() []metrics.Record {
 		rate := 3.1e9/s.flopsPerSample(width) + 900
 		rate *= 1 + 0.03*noise(step, 1)
 		seconds += syntheticBatch / rate
-		flops += s.flopsPerSample(width) * syntheticBatch
-		samples += syntheticBatch
+		flops = flops + s.flopsPerSample(width)*syntheticSamples/float64(perEpoch)
+		samples = min(samples+syntheticBatch, int64(math.Ceil(epoch))*syntheticSamples)
 		shock *= 0.97
 		base := 2.3*math.Exp(-epoch*0.85) + 0.55*math.Exp(-epoch*0.16) + 0.004 + shock
 		lr := 0.1 * (1 + math.Cos(math.Pi*progress)) / 2 * min(1, epoch/2)

@@ -74,7 +74,7 @@ var lines = []line{
 	{name: named("training FLOPs"), value: func(r result) (float64, bool) { return positive(r.flops) },
 		show: figure.Flops, compare: figure.Ratio, computed: func(r result) (float64, bool) { return positive(r.fixedFlops) }},
 	{name: named("seconds"), value: func(r result) (float64, bool) { return positive(r.seconds) },
-		show: figure.Seconds, compare: figure.Ratio},
+		show: wholeSeconds, compare: figure.Ratio},
 	{name: named("steps"), value: func(r result) (float64, bool) { return positive(float64(r.step)) },
 		show: count, compare: figure.Ratio},
 	{name: named("samples"), value: func(r result) (float64, bool) { return positive(float64(r.samples)) },
@@ -83,7 +83,8 @@ var lines = []line{
 		show: func(x float64) string { return figure.Count(int64(x + 0.5)) }, compare: figure.Ratio},
 }
 
-// row returns the line's cells, nil if no run has the figure.
+// row returns the line's cells, nil if no run has the figure. The computed
+// cost is that of a whole run, so an unfinished one has no ratio to it.
 func (l line) row(main result, others []result, computed bool) []string {
 	a, okA := l.value(main)
 	row := []string{"", l.cell(a, okA)}
@@ -104,7 +105,7 @@ func (l line) row(main result, others []result, computed bool) []string {
 		if l.computed != nil {
 			b, okB = l.computed(main)
 		}
-		row = append(row, l.cell(b, okB), l.ratio(a, okA, b, okB))
+		row = append(row, l.cell(b, okB), l.ratio(a, okA && main.finished, b, okB))
 	}
 	if !any {
 		return nil
@@ -158,6 +159,14 @@ func (g grid) text() string {
 }
 
 func named(s string) func(result) string { return func(result) string { return s } }
+
+// wholeSeconds writes a number of seconds as such, so that columns compare.
+func wholeSeconds(x float64) string {
+	if x >= 1000 {
+		return figure.Count(int64(x + 0.5))
+	}
+	return fmt.Sprintf("%.1f", x)
+}
 
 func count(x float64) string { return figure.Count(int64(x)) }
 

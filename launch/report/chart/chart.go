@@ -16,9 +16,7 @@
 //	svg := c.SVG()
 package chart
 
-import (
-	"math"
-)
+import "math"
 
 // Beyond this magnitude a value counts as not finite: no loss, width or cost
 // gets there, and the arithmetic of the scales stays exact.
@@ -26,7 +24,7 @@ const limit = 1e30
 
 // Chart is one drawing.
 type Chart struct {
-	// ID makes the drawing's internal names unique within the page.
+	// ID makes the drawing's internal names unique within the page; no spaces.
 	ID string
 	// Title says what is drawn, for readers who cannot see it.
 	Title string
@@ -35,6 +33,9 @@ type Chart struct {
 	X, Y          Axis
 	Lines         []Line
 	Marks         []Mark
+	// Right is the least room to the right, for labels at the lines' ends;
+	// charts of equal room stand in line.
+	Right float64
 }
 
 // Axis is a direction of a chart.

@@ -27,10 +27,7 @@ func (c *Chart) SVG() string {
 	if height == 0 {
 		height = 300
 	}
-	d.left, d.right, d.top, d.bottom = 58, width-16, 12, height-40
-	if room := endRoom(c.Lines); room > 0 {
-		d.right = width - room
-	}
+	d.left, d.right, d.top, d.bottom = 58, width-max(16, c.Right, endRoom(c.Lines)), 12, height-40
 	d.x = newScale(c.X, c.eachX, d.left, d.right)
 	d.y = newScale(c.Y, c.eachY, d.bottom, d.top)
 	d.y.pad(0.06)

@@ -77,6 +77,27 @@ func (s scale) at(v float64) (float64, bool) {
 	return min(max(p, min(s.start, s.end)-reach), max(s.start, s.end)+reach), true
 }
 
+// Tick is a round value of an axis with its label.
+type Tick struct {
+	Value float64
+	Label string
+}
+
+// Ticks returns about n round values from lo to hi with their labels, for
+// drawings made elsewhere.
+func Ticks(lo, hi float64, u Unit, log bool, n int) []Tick {
+	s := scale{min: lo, max: hi, log: log && lo > 0}
+	if !(lo < hi) || !drawable(lo) || !drawable(hi) {
+		return nil
+	}
+	values := s.ticks(u, n)
+	ts := make([]Tick, len(values))
+	for i, v := range values {
+		ts[i] = Tick{v, u.tick(v, gap(values))}
+	}
+	return ts
+}
+
 // ticks returns about n round values within the scale.
 func (s scale) ticks(u Unit, n int) []float64 {
 	if s.log {

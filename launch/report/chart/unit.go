@@ -48,17 +48,26 @@ func (u Unit) tick(v, step float64) string {
 	case Seconds:
 		return clockTick(v, step)
 	case Flops:
-		return strings.TrimSpace(figure.SI(roundTo(v, step)))
+		return siTick(v, step)
 	case Whole:
 		if math.Abs(v) >= 1e6 {
-			return strings.ReplaceAll(figure.SI(v), " ", "")
+			return siTick(v, step)
 		}
 		return figure.Count(int64(math.Round(v)))
 	}
 	if math.Abs(v) >= 1e4 {
-		return strings.ReplaceAll(figure.SI(v), " ", "")
+		return siTick(v, step)
 	}
 	return short(v, step)
+}
+
+// siTick writes v with an SI prefix and the decimals that ticks step apart need.
+func siTick(v, step float64) string {
+	prefixes, size, i := []string{"", " k", " M", " G", " T", " P", " E"}, 1.0, 0
+	for math.Abs(v) >= 999.5*size && i < len(prefixes)-1 {
+		size, i = size*1000, i+1
+	}
+	return short(v/size, step/size) + prefixes[i]
 }
 
 func clockTick(v, step float64) string {
