@@ -63,12 +63,19 @@ func (n *network) build(ctx context.Context, births []uint64) (err error) {
 	return n.compileNorms()
 }
 
-// place gives parameters and running statistics one buffer.
+// place gives parameters, running statistics and the gradients that methods
+// make one buffer.
 func (n *network) place() error {
 	off, largest := 0, 0
+	put := func(t *kernels.Tensor) {
+		t.Off = off
+		off += (t.Bytes() + 63) &^ 63
+	}
 	for _, p := range n.all() {
-		p.W.Off = off
-		off += (p.W.Bytes() + 63) &^ 63
+		put(p.W)
+		if p.Local {
+			put(p.G)
+		}
 		largest = max(largest, p.W.Len())
 	}
 	var err error
@@ -77,6 +84,9 @@ func (n *network) place() error {
 	}
 	for _, p := range n.all() {
 		p.W.Buf = n.weights
+		if p.Local {
+			p.G.Buf = n.weights
+		}
 	}
 	n.host = make([]float32, largest)
 	return nil

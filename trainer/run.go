@@ -222,6 +222,9 @@ func (r *Run) Sizes() graph.Sizes { return r.net.sizes }
 // Steps is the length of the run, Batch the global batch of the next step.
 func (r *Run) Steps() uint64 { return r.cfg.steps() }
 
+// Restarts are the steps at which the schedule of the rate begins anew.
+func (r *Run) Restarts() []uint64 { return r.cfg.Restarts }
+
 // Samples is the number of samples consumed by committed steps.
 func (r *Run) Samples() uint64 { return r.cfg.cursor(r.Step) }
 

@@ -19,8 +19,9 @@ import (
 
 // A checkpoint holds the committed state of a run: parameters and running
 // statistics under their own names, optimizer state under
-// "optim.<slot>.<parameter>", and in its metadata the shape, the births of
-// growth stages, what methods keep, and what was spent so far.
+// "optim.<slot>.<parameter>", what methods keep (see Keeper), and in its
+// metadata the shape, the births of growth stages, the state of methods, and
+// what was spent so far.
 
 // plan is the shape part of a checkpoint.
 type plan struct {
@@ -35,22 +36,34 @@ type spent struct {
 	Eval    *metrics.Eval `json:"eval,omitempty"`
 }
 
-// named is a tensor with its name in a checkpoint.
+// named is a tensor with its name in a checkpoint: on the device, or values
+// that a method keeps.
 type named struct {
-	name string
-	t    *kernels.Tensor
+	name   string
+	t      *kernels.Tensor
+	shape  []int
+	values []float32
+}
+
+// read returns the values; buf holds those of any parameter.
+func (n named) read(dev kernels.Device, buf []float32) ([]float32, error) {
+	if n.t == nil {
+		return n.values, nil
+	}
+	buf = buf[:n.t.Len()]
+	return buf, dev.ReadF32(n.t, buf)
 }
 
 // tensors lists the state of the network in a fixed order.
 func (n *network) tensors() []named {
 	var out []named
 	for _, p := range n.all() {
-		out = append(out, named{p.Name, p.W})
+		out = append(out, named{name: p.Name, t: p.W, shape: p.W.Shape})
 	}
 	slots := n.cfg.Optim.Slots()
 	for _, e := range n.opt.Entries {
 		for k, t := range e.Slots {
-			out = append(out, named{"optim." + slots[k] + "." + e.Param.Name, t})
+			out = append(out, named{name: "optim." + slots[k] + "." + e.Param.Name, t: t, shape: t.Shape})
 		}
 	}
 	return out
@@ -78,9 +91,9 @@ func (r *Run) save() error {
 	}
 	var readErr error
 	err = r.saver.BeginFunc(st, func(i int, dst []byte) {
-		buf := r.net.host[:ts[i].t.Len()]
-		readErr = errors.Join(readErr, r.cfg.Device.ReadF32(ts[i].t, buf))
-		checkpoint.PutFloat32s(dst, buf)
+		v, err := ts[i].read(r.cfg.Device, r.net.host)
+		readErr = errors.Join(readErr, err)
+		checkpoint.PutFloat32s(dst, v)
 	})
 	if err = errors.Join(err, readErr); err != nil {
 		return fmt.Errorf("save: %w", err)
@@ -92,11 +105,11 @@ func (r *Run) save() error {
 
 // state describes the run's state; the tensors' values are read later.
 func (r *Run) state() (checkpoint.State, []named, error) {
-	ts := r.net.tensors()
+	ts := append(r.net.tensors(), r.kept()...)
 	st := checkpoint.State{Meta: checkpoint.Meta{Step: r.Step, Cursor: r.Samples(), Seed: r.cfg.Seed,
 		World: r.cfg.Comm.Info().World, Shards: r.cfg.Shards, Job: r.cfg.Job, Tool: "espalier", Created: time.Now().UTC()}}
 	for _, t := range ts {
-		st.Tensors = append(st.Tensors, checkpoint.Tensor{Name: t.name, DType: checkpoint.F32, Shape: slices.Clone(t.t.Shape)})
+		st.Tensors = append(st.Tensors, checkpoint.Tensor{Name: t.name, DType: checkpoint.F32, Shape: slices.Clone(t.shape)})
 	}
 	var err error
 	if st.Meta.Plan, err = json.Marshal(plan{r.net.sizes, r.Births}); err != nil {
@@ -127,11 +140,11 @@ func (r *Run) digest() (checkpoint.Sum, error) {
 		return checkpoint.Sum{}, err
 	}
 	for i := range st.Tensors {
-		buf := make([]float32, ts[i].t.Len())
-		if err := r.cfg.Device.ReadF32(ts[i].t, buf); err != nil {
+		v, err := ts[i].read(r.cfg.Device, r.net.host)
+		if err != nil {
 			return checkpoint.Sum{}, err
 		}
-		st.Tensors[i] = checkpoint.Float32s(ts[i].name, ts[i].t.Shape, buf)
+		st.Tensors[i] = checkpoint.Float32s(ts[i].name, ts[i].shape, v)
 	}
 	return checkpoint.Digest(st.Tensors), nil
 }
@@ -183,6 +196,9 @@ func (r *Run) restore(ctx context.Context, st checkpoint.State) error {
 	}
 	for _, m := range r.cfg.Methods {
 		if err := m.Load(st.Meta.Methods[m.Name()]); err != nil {
+			return fmt.Errorf("method %s: %w", m.Name(), err)
+		}
+		if err := restoreKept(m, st); err != nil {
 			return fmt.Errorf("method %s: %w", m.Name(), err)
 		}
 	}

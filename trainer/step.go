@@ -115,7 +115,7 @@ func (r *Run) update() (rate, norm float64, err error) {
 		return 0, 0, err
 	}
 	env := &r.env
-	rate = r.cfg.Optim.LR * r.cfg.Schedule.At(r.Step, r.cfg.steps())
+	rate = r.cfg.Optim.LR * r.cfg.schedule(r.Step)
 	env.Rate, env.GradFactor, env.WeightDecay = float32(rate), 1, 1
 	norm = math.NaN()
 	if r.cfg.Clip > 0 || r.logs(r.Step+1) {

@@ -113,6 +113,9 @@ type Config struct {
 	Timeline []Phase
 	Optim    optim.Config
 	Schedule optim.Schedule
+	// Restarts are the steps at which the schedule begins anew: it is run
+	// through between any two of them.
+	Restarts []uint64
 	Clip     float64 // largest gradient norm; 0 means no clipping
 	Methods  []Method
 
@@ -155,6 +158,11 @@ func (c *Config) Validate() error {
 	if err := c.Schedule.Validate(); err != nil {
 		return err
 	}
+	for i, s := range c.Restarts {
+		if s == 0 || s >= c.steps() || i > 0 && s <= c.Restarts[i-1] {
+			return fmt.Errorf("the schedule begins anew at steps %v of %d: want rising steps within the run", c.Restarts, c.steps())
+		}
+	}
 	world := c.Comm.Info().World
 	switch {
 	case c.Shards < 1 || c.Shards&(c.Shards-1) != 0 || c.Shards > 1024:
@@ -180,6 +188,19 @@ func (c *Config) steps() (n uint64) {
 		n += p.Steps
 	}
 	return n
+}
+
+// schedule is the factor of the base rate at a step.
+func (c *Config) schedule(step uint64) float64 {
+	first, end := uint64(0), c.steps()
+	for _, s := range c.Restarts {
+		if step < s {
+			end = s
+			break
+		}
+		first = s
+	}
+	return c.Schedule.At(step-first, end-first)
 }
 
 // samples is the number of samples that the run consumes.

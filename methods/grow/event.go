@@ -133,11 +133,7 @@ func measuredFactor(now *graph.Param, from []float32, otherwise float64) float64
 
 // fillNew sets all entries that old does not have.
 func (e *event) fillNew(old, now *graph.Param, to []float32) {
-	if now.Init == graph.InitZero || now.Init == graph.InitOne {
-		v := float32(0)
-		if now.Init == graph.InitOne {
-			v = 1
-		}
+	if v, ok := constant(now); ok {
 		walk(old, now, func(at *place) {
 			if at.newIn || at.newOut {
 				to[at.index] = v
@@ -162,6 +158,19 @@ func (e *event) fillNew(old, now *graph.Param, to []float32) {
 			to[at.index] = z.normal(std, at.in.own, at.out.own, at.rest)
 		}
 	})
+}
+
+// constant is the first value of a parameter that begins with one value.
+func constant(p *graph.Param) (v float32, ok bool) {
+	switch p.Init {
+	case graph.InitZero:
+		return 0, true
+	case graph.InitOne:
+		return 1, true
+	case graph.InitConst:
+		return p.Gain, true
+	}
+	return 0, false
 }
 
 // draws is the stream of numbers of one parameter, stage and kind of block.

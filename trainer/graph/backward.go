@@ -18,6 +18,9 @@ func (g *Graph) Backward() {
 	t := &tape{g: g, needs: map[*kernels.Tensor]bool{}, written: map[*kernels.Tensor]bool{}, shared: map[*kernels.Tensor]bool{}}
 	for _, p := range g.params {
 		p.G = kernels.New(p.Name+".grad", kernels.F32, p.W.Shape...)
+		if p.Local {
+			continue
+		}
 		g.grads[p.W] = p.G
 		t.needs[p.W] = true
 	}
@@ -34,7 +37,7 @@ func (g *Graph) Backward() {
 		t.reverse(forward[i])
 	}
 	for _, p := range g.params {
-		if !t.written[p.G] {
+		if !p.Local && !t.written[p.G] {
 			fail("parameter %s has no gradient: nothing that the loss depends on uses it", p.Name)
 		}
 	}
@@ -86,15 +89,15 @@ func (t *tape) into(x *kernels.Tensor) (d *kernels.Tensor, acc bool) {
 // fresh is like into for ops that cannot accumulate: with an earlier
 // contribution they write to a temporary that done adds.
 func (t *tape) fresh(x *kernels.Tensor) (d *kernels.Tensor, done func()) {
-	d, acc := t.into(x)
-	if d == nil {
+	sum, acc := t.into(x)
+	if sum == nil {
 		return kernels.New("unused."+x.Name, kernels.F32, x.Shape...), func() {}
 	}
 	if !acc {
-		return d, func() {}
+		return sum, func() {}
 	}
-	tmp := kernels.New(d.Name+".part", kernels.F32, x.Shape...)
-	return tmp, func() { t.emit(&kernels.Axpby{X: tmp, Y: d, Alpha: 1, Beta: 1}) }
+	d = kernels.New(sum.Name+".part", kernels.F32, x.Shape...)
+	return d, func() { t.emit(&kernels.Axpby{X: d, Y: sum, Alpha: 1, Beta: 1}) }
 }
 
 func (t *tape) emit(op kernels.Op) { t.g.emit(op) }

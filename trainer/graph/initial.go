@@ -15,9 +15,13 @@ func (p *Param) Initial(seed uint64, dst []float32) {
 	case InitZero:
 		clear(dst)
 		return
-	case InitOne:
+	case InitOne, InitConst:
+		v := float32(1)
+		if p.Init == InitConst {
+			v = p.Gain
+		}
 		for i := range dst {
-			dst[i] = 1
+			dst[i] = v
 		}
 		return
 	}

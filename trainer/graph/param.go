@@ -20,6 +20,7 @@ const (
 	InitFanIn          // normal, variance Gain²/fan-in (hidden and input role)
 	InitOut            // normal, variance Gain²/fan-in² (output role)
 	InitStd            // normal, standard deviation Gain
+	InitConst          // Gain
 )
 
 // ParamSpec describes a parameter. In and Out are the axes that consume and
@@ -34,6 +35,12 @@ type ParamSpec struct {
 	// NoDecay exempts the parameter from weight decay where the optimizer
 	// is told to spare norms and biases.
 	NoDecay bool
+	// Undecayed exempts it under every setting.
+	Undecayed bool
+	// Local marks a parameter whose gradient is no sum over shards: a method
+	// sets G at the event Reduced, alike on every rank. It is none of the
+	// network's own numbers.
+	Local bool
 	// Branch marks the last linear map of a residual branch without a norm
 	// behind it: scaling it would scale the branch against the skip path.
 	Branch bool
@@ -146,11 +153,14 @@ func (g *Graph) Params() []*Param { return g.params }
 // States lists running statistics in the order in which the model names them.
 func (g *Graph) States() []*Param { return g.states }
 
-// ParamCount is the number of trained numbers.
+// ParamCount is the number of trained numbers of the network, without those
+// that methods keep beside it.
 func (g *Graph) ParamCount() int {
 	n := 0
 	for _, p := range g.params {
-		n += p.W.Len()
+		if !p.Local {
+			n += p.W.Len()
+		}
 	}
 	return n
 }

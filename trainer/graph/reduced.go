@@ -29,7 +29,9 @@ func (g *Graph) Reduced() []Reduced {
 		out = append(out, Reduced{s.batch.Name, s.batch, last[s.batch]})
 	}
 	for _, p := range g.params {
-		out = append(out, Reduced{p.Name, p.G, last[p.G]})
+		if !p.Local {
+			out = append(out, Reduced{p.Name, p.G, last[p.G]})
+		}
 	}
 	slices.SortStableFunc(out, func(a, b Reduced) int { return a.Last - b.Last })
 	return out

@@ -108,7 +108,7 @@ func place(dev kernels.Device, ts []*kernels.Tensor) (kernels.Buffer, error) {
 func (s *State) op(e *Entry) kernels.Op {
 	c, p := s.Config, e.Param
 	decay := float32(c.WeightDecay)
-	if c.SpareNorms && p.NoDecay {
+	if p.Undecayed || c.SpareNorms && p.NoDecay {
 		decay = 0
 	}
 	if c.Kind == SGD {
