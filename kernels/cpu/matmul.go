@@ -26,6 +26,10 @@ func lowerMatMul(l *lowering, op kernels.Op) []stage {
 // cut by images: fewer would waste the packed weights.
 const minImageRows = 32
 
+// maxTemp is the number of floats of operands that are packed as a whole
+// where that is not needed: 16 MB.
+const maxTemp = 4 << 20
+
 // matMul is a product with its memory.
 type matMul struct {
 	gemm
@@ -64,7 +68,7 @@ func (l *lowering) matMul(o *kernels.MatMul) []stage {
 		return p.grid(l)
 	case rows >= minImageRows && (p.n*p.k <= 256<<10 || rows >= 128):
 		return p.byImage(l, rows)
-	case p.m > 256 && panels(p.n) < 16:
+	case p.m > 256 && panels(p.n) < 16 || p.m >= 1024 && p.n*p.k <= maxTemp:
 		return p.byRows(l)
 	}
 	return p.grid(l)
@@ -145,28 +149,36 @@ func (p *matMul) products(l *lowering) []stage {
 		}}}
 }
 
-// grid cuts C into up to 16 parts, by columns first: then B is read once.
+// grid cuts C into up to 16 parts, along its longer side first: by columns, B
+// is read once, by rows A.
 func (p *matMul) grid(l *lowering) []stage {
 	const work = 1 << 18 // multiply-adds that are worth a part
-	want := min(16, 1+p.m*p.n*p.k/work)
-	across := min(want, panels(p.n))
-	down := min((want+across-1)/across, (p.m+5)/6)
 	g, a := p.gemm, p.a
-	l.local(g.streamLen())
-	var st []stage
 	reads, writes := p.operands(p.o.B)
-	if p.transA && p.lda >= 512 && p.n >= 128 && down == 1 {
+	var st []stage
+	high := 6 // rows of a cut
+	if p.transA && p.lda >= 512 && p.n >= 128 && p.m*p.k <= maxTemp {
 		t := l.temp("packed "+p.o.A.Name, p.m*p.k)
 		a = l.ref(t)
 		st = append(st, p.tiled(t, a))
-		g.tall = true
+		g.tall, high = true, blockRows
 		reads[0] = t
 	}
+	want := min(16, 1+p.m*p.n*p.k/work)
+	bands := (p.m + high - 1) / high
+	across, down := min(want, panels(p.n)), 1
+	if p.m >= 2*p.n {
+		down = min(want, bands)
+		across = min((want+down-1)/down, panels(p.n))
+	} else {
+		down = min((want+across-1)/across, bands)
+	}
+	l.local(g.streamLen())
 	return append(st, stage{name: "matmul", reads: reads, writes: writes, parts: across * down,
 		run: func(w *worker, part int) {
 			i, e := part/across, p.epilogue(0)
-			g.stream(w.floats(g.streamLen()), a.f, p.b.f, p.c.f, span{i * g.m / down, (i + 1) * g.m / down},
-				span{0, g.n}.share(part%across, across), &e)
+			rows := span{i * bands / down * high, min(g.m, (i+1)*bands/down*high)}
+			g.stream(w.floats(g.streamLen()), a.f, p.b.f, p.c.f, rows, span{0, g.n}.share(part%across, across), &e)
 		}})
 }
 
