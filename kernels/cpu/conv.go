@@ -36,8 +36,8 @@ func (l *lowering) conv(o *kernels.Conv2D) []stage {
 		p.flags |= convReLU
 	}
 	taps := passTaps(ps, g.kw)
-	return l.convStages("conv", p, o.X, o.W, o.Bias, o.Y, func(dst, wt []float32, b int) {
-		p.packForward(dst, b, wt, &g, taps)
+	return l.convStages("conv", p, o.X, o.W, o.Bias, o.Y, func(dst, wt []float32, b *convBlock) {
+		packForward(dst, b, wt, &g, taps)
 	})
 }
 
@@ -50,11 +50,11 @@ func (l *lowering) convInput(o *kernels.ConvInput) []stage {
 	p := newConvPlan(g.n, g.oh, g.ow, g.k, g.h, g.w, g.c, g.Groups, ps)
 	p.acc = o.Acc
 	taps := passTaps(ps, g.kw)
-	pack := p.packInput
+	pack := packInput
 	if p.depthwise {
-		pack = p.packForward
+		pack = packForward
 	}
-	return l.convStages("conv-input", p, o.DY, o.W, nil, o.DX, func(dst, wt []float32, b int) {
+	return l.convStages("conv-input", p, o.DY, o.W, nil, o.DX, func(dst, wt []float32, b *convBlock) {
 		pack(dst, b, wt, &g, taps)
 	})
 }
@@ -68,54 +68,80 @@ func (g *window) fits() bool {
 // few pixels would cost too much.
 const manyWeights = 256 << 10
 
-// convStages are the stages of a plan: pack, then compute, image by image or,
-// with many weights and small images, block by block.
-func (l *lowering) convStages(name string, p *convPlan, xt, wt, bt, yt *kernels.Tensor, pack func(dst, wt []float32, b int)) []stage {
+// convStages are the stages of a plan: image by image on weights packed
+// beforehand or, with many weights and small images, block by block.
+func (l *lowering) convStages(name string, p *convPlan, xt, wt, bt, yt *kernels.Tensor, pack packFunc) []stage {
+	if wt.Len() >= manyWeights && p.yImage/p.outC <= 32 {
+		return []stage{l.convByBlock(name, p, xt, wt, bt, yt, pack)}
+	}
 	x, wgt, bias, y := l.ref(xt), l.ref(wt), l.ref(bt), l.ref(yt)
-	size := p.wOff[len(p.blocks)]
-	last := p.blocks[len(p.blocks)-1]
-	padded := last.out + last.width // channels
-	packedBias := size
-	if bt != nil {
-		size += padded
-	}
-	tmp := l.temp(name+" weights", size)
+	tmp := l.temp(name+" weights", p.wOff[len(p.blocks)]+p.biasLen(bt))
 	packed := l.ref(tmp)
-	paddedBias := func() []float32 {
-		if bt == nil {
-			return nil
-		}
-		return packed.f[packedBias:]
-	}
 	ins := []*kernels.Tensor{xt, tmp}
 	if p.acc {
 		ins = append(ins, yt)
 	}
-	stages := []stage{{
+	return []stage{{
 		name: name + " pack", reads: present(wt, bt), writes: []*kernels.Tensor{tmp},
 		parts: len(p.blocks),
 		run: func(_ *worker, part int) {
-			pack(packed.f, wgt.f, part)
-			if b := p.blocks[part]; bt != nil {
-				copy(packed.f[packedBias+b.out:], bias.f[b.out:b.out+b.n])
+			b := &p.blocks[part]
+			pack(packed.f[p.wOff[part]:p.wOff[part+1]], wgt.f, b)
+			if bt != nil {
+				copy(packed.f[p.wOff[len(p.blocks)]+b.out:], bias.f[b.out:b.out+b.n])
 			}
 		},
-	}}
-	if wt.Len() >= manyWeights && p.yImage/p.outC <= 32 {
-		return append(stages, stage{
-			name: name, reads: ins, writes: []*kernels.Tensor{yt}, parts: (len(p.blocks) + 1) / 2,
-			run: func(_ *worker, part int) {
-				p.run(x.f, packed.f, paddedBias(), y.f, 0, p.images, 2*part, min(2*part+2, len(p.blocks)))
-			},
-		})
-	}
-	return append(stages, stage{
+	}, {
 		name: name, reads: ins, writes: []*kernels.Tensor{yt},
 		images: p.images, bytes: 4 * (p.xImage + p.yImage),
 		batch: func(_ *worker, _, lo, hi int) {
-			p.run(x.f, packed.f, paddedBias(), y.f, lo, hi, 0, len(p.blocks))
+			w := packed.f[:p.wOff[len(p.blocks)]]
+			p.run(x.f, w, packed.f[len(w):], y.f, lo, hi, 0, len(p.blocks))
 		},
-	})
+	}}
+}
+
+// packFunc packs the weights of a block.
+type packFunc = func(dst, wt []float32, b *convBlock)
+
+// biasLen is the length of a bias padded to whole blocks, 0 without one.
+func (p *convPlan) biasLen(bias *kernels.Tensor) int {
+	if bias == nil {
+		return 0
+	}
+	last := p.blocks[len(p.blocks)-1]
+	return last.out + last.width
+}
+
+// convByBlock is one stage of which each part packs the weights of two blocks
+// into cache and goes through all images.
+func (l *lowering) convByBlock(name string, p *convPlan, xt, wt, bt, yt *kernels.Tensor, pack packFunc) stage {
+	const together = 2
+	x, wgt, bias, y := l.ref(xt), l.ref(wt), l.ref(bt), l.ref(yt)
+	size := 0
+	for b := range p.blocks {
+		size = max(size, p.wOff[min(b+together, len(p.blocks))]-p.wOff[b])
+	}
+	padded := p.biasLen(bt)
+	l.local(size + padded)
+	ins := present(xt, wt, bt)
+	if p.acc {
+		ins = append(ins, yt)
+	}
+	return stage{
+		name: name, reads: ins, writes: []*kernels.Tensor{yt}, parts: (len(p.blocks) + together - 1) / together,
+		run: func(w *worker, part int) {
+			b0, b1 := part*together, min(part*together+together, len(p.blocks))
+			packed := w.floats(size + padded)
+			for b := b0; b < b1; b++ {
+				pack(packed[p.wOff[b]-p.wOff[b0]:p.wOff[b+1]-p.wOff[b0]], wgt.f, &p.blocks[b])
+			}
+			if bt != nil {
+				copy(packed[size:], bias.f)
+			}
+			p.run(x.f, packed, packed[size:], y.f, 0, p.images, b0, b1)
+		},
+	}
 }
 
 // present lists the tensors that are not nil.

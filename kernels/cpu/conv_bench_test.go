@@ -51,8 +51,11 @@ var convShapes = []struct {
 }
 
 // BenchmarkConv prints one table: the GFLOP/s of whole ops on one thread,
-// packing of weights and folding of sums included, and % of the FMA peak.
-// CONV picks shapes whose name contains it.
+// packing of weights and folding of sums included, and % of the FMA peak. As
+// usual, taps in the padding count as work; the column "taps" says how many %
+// do not lie there, which is what the kernels compute. Depthwise ops and those
+// with few channels are bound by memory; its rate stands in the head. CONV
+// picks shapes whose name contains it.
 func BenchmarkConv(b *testing.B) {
 	needAVX2Conv(b)
 	d := openConv(b, cpu.Options{Threads: 1})
@@ -61,14 +64,14 @@ func BenchmarkConv(b *testing.B) {
 		peak = max(peak, cpu.FMAPeak(1))
 	}
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(t, "\nFMA peak %.0f GFLOP/s\tn\tforward\t%%\tinput\t%%\tweight\t%%\t\n", peak)
+	fmt.Fprintf(t, "\nFMA peak %.0f GFLOP/s, triad %.1f GB/s\tn\ttaps\tforward\t%%\tinput\t%%\tweight\t%%\t\n", peak, cpu.Bandwidth(1))
 	for _, s := range convShapes {
 		if !strings.Contains(s.name, os.Getenv("CONV")) {
 			continue
 		}
 		for _, n := range []int{32, 128} {
 			s.n = n
-			fmt.Fprintf(t, "%s\t%d", s.name, n)
+			fmt.Fprintf(t, "%s\t%d\t%.0f", s.name, n, 100*s.tapsMet())
 			all := s.ops()
 			for _, o := range []convOp{all[0], all[1], all[2]} {
 				rate := s.rate(b, d, o)
@@ -81,8 +84,24 @@ func BenchmarkConv(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// rate is the GFLOP/s of an op by the processor time of the process, counting
-// taps in the padding as work, like everyone does: median of several runs.
+// tapsMet is the share of taps that do not fall into the padding.
+func (s convCase) tapsMet() float64 {
+	share := func(in, k int) float64 {
+		out, met := s.geometry().Out(in, k), 0
+		for o := range out {
+			for t := range k {
+				if i := o*s.stride + t - s.pad; i >= 0 && i < in {
+					met++
+				}
+			}
+		}
+		return float64(met) / float64(out*k)
+	}
+	return share(s.h, s.kh) * share(s.w, s.kw)
+}
+
+// rate is the GFLOP/s of an op by the processor time of the process: median
+// of several runs.
 func (s convCase) rate(b *testing.B, d *cpu.Device, o convOp) float64 {
 	size := 0
 	for _, t := range o.all { // staggered, as in an arena

@@ -243,6 +243,10 @@ func (p *gradPlan) run(x, dy, sum []float32, lo, hi int) {
 	for i := lo; i < hi; i += p.group {
 		n := min(p.group, hi-i)
 		rows, lanes := x[i*p.h*p.w*p.c:], dy[i*p.oh*p.ow*p.k:]
+		if p.k > 16 { // blocks touch parts of pixels only
+			convPrefetch(addr(rows, 0), n*p.h*p.w*p.c/16)
+			convPrefetch(addr(lanes, 0), n*p.oh*p.ow*p.k/16)
+		}
 		if p.turned {
 			rows, lanes = lanes, rows
 		}

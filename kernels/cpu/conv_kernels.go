@@ -26,6 +26,11 @@ type convTileArgs struct {
 	flags      int
 	mask       unsafe.Pointer // 8 lanes of the last vector; set ones exist
 	lanes      int            // how many exist, with convMasked
+
+	// Depthwise kernels do blocks of channels in turn for every tile.
+	blocks, left  int // both their number
+	xBack         int // bytes of channels in blocks
+	wBlock, wBack int // bytes of a block's weights, of all blocks'
 }
 
 // Flags of tile and grad kernels; gen/conv/tile.go knows them.

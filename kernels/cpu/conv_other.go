@@ -2,6 +2,8 @@
 
 package cpu
 
+import "unsafe"
+
 // Without AVX2 a device is portable and never lowers to these kernels.
 
 func convTile16(*convTileArgs)      { panic("cpu: no convolution kernels") }
@@ -13,3 +15,8 @@ func convGrad16(*convGradArgs)      { panic("cpu: no convolution kernels") }
 func convGrad8(*convGradArgs)       { panic("cpu: no convolution kernels") }
 func convGradDepth16(*convGradArgs) { panic("cpu: no convolution kernels") }
 func convGradDepth8(*convGradArgs)  { panic("cpu: no convolution kernels") }
+
+func convPrefetch(unsafe.Pointer, int) {}
+
+func convPack16(_, _ unsafe.Pointer, _, _ int)   { panic("cpu: no convolution kernels") }
+func convTurn8(_, _ unsafe.Pointer, _, _, _ int) { panic("cpu: no convolution kernels") }

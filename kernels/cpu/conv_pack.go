@@ -5,46 +5,52 @@ package cpu
 // and input channel of the group one row of weights, padded with zeros. Blocks
 // of four channels have rows of two input channels by turns.
 
-// packForward packs block b for the convolution itself. A depthwise one has
-// one input channel a tap.
-func (p *convPlan) packForward(dst []float32, b int, wt []float32, g *window, taps []int) {
-	blk := &p.blocks[b]
-	i := p.wOff[b]
-	for _, tap := range taps {
-		from := wt[tap*g.cg*g.k+blk.out:]
-		if blk.width == 4 {
-			packPairs(dst[i:i+8*blk.steps(g.cg)], from, g.cg, blk.n, g.k, 1)
-			i += 8 * blk.steps(g.cg)
-			continue
-		}
-		for c := range g.cg {
-			row := dst[i : i+blk.width]
-			clear(row[copy(row, from[c*g.k:][:blk.n]):])
-			i += blk.width
+// packForward packs a block for the convolution itself into dst. A depthwise
+// one has one input channel a tap.
+func packForward(dst []float32, b *convBlock, wt []float32, g *window, taps []int) {
+	for i, tap := range taps {
+		out := dst[i*b.steps(g.cg)*b.row():][:b.steps(g.cg)*b.row()]
+		from := wt[tap*g.cg*g.k+b.out : (tap+1)*g.cg*g.k]
+		switch {
+		case b.width == 4:
+			packPairs(out, from, g.cg, b.n, g.k, 1)
+		case b.n == 16:
+			convPack16(addr(out, 0), addr(from, 0), g.cg, 4*g.k)
+		default:
+			for c := range g.cg {
+				row := out[c*b.width:][:b.width]
+				clear(row[copy(row, from[c*g.k:][:b.n]):])
+			}
 		}
 	}
 }
 
-// packInput packs block b of the input's channels for the gradient by the
+// packInput packs a block of the input's channels for the gradient by the
 // input: rows run over the output channels of the group.
-func (p *convPlan) packInput(dst []float32, b int, wt []float32, g *window, taps []int) {
-	blk := &p.blocks[b]
-	i := p.wOff[b]
-	for _, tap := range taps {
-		from := wt[(tap*g.cg+blk.out%g.cg)*g.k+blk.in:]
-		out := dst[i : i+blk.steps(g.kg)*blk.row()]
-		i += len(out)
-		if blk.width == 4 {
-			packPairs(out, from, g.kg, blk.n, 1, g.k)
+func packInput(dst []float32, b *convBlock, wt []float32, g *window, taps []int) {
+	for i, tap := range taps {
+		out := dst[i*b.steps(g.kg)*b.row():][:b.steps(g.kg)*b.row()]
+		from := wt[(tap*g.cg+b.out%g.cg)*g.k+b.in : (tap+1)*g.cg*g.k]
+		if b.width == 4 {
+			packPairs(out, from, g.kg, b.n, 1, g.k)
 			continue
 		}
-		if blk.masked() {
+		if b.masked() {
 			clear(out)
 		}
-		for c := range blk.n {
-			row := from[c*g.k:][:g.kg]
-			for k, v := range row {
-				out[k*blk.width+c] = v
+		turned := 0 // channels done by blocks of eight
+		if n := g.kg / 8; n > 0 {
+			for ; turned+8 <= b.n; turned += 8 {
+				convTurn8(addr(out, turned), addr(from, turned*g.k), n, 4*g.k, 4*b.width)
+			}
+		}
+		for c := range b.n {
+			k := 0
+			if c < turned {
+				k = g.kg &^ 7
+			}
+			for ; k < g.kg; k++ {
+				out[k*b.width+c] = from[c*g.k+k]
 			}
 		}
 	}

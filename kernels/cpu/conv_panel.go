@@ -7,7 +7,8 @@ import "github.com/espalier-ml/espalier/kernels"
 // channels of x, sixteen of dy. Then every part computes some blocks of output
 // channels over all images, straight into the gradient.
 type panelPlan struct {
-	window
+	window        // with one tap: of the pixels that it meets
+	from   window // of the operands
 	blocks []convBlock
 	group  int // images whose panels stay in the first-level cache together
 	tiles  [][2]int
@@ -36,7 +37,11 @@ func (g *window) wantsPanels() bool {
 }
 
 func newPanelPlan(g window) *panelPlan {
-	p := &panelPlan{window: g, blocks: channelBlocks(1, g.c, g.k, gradWidths)}
+	p := &panelPlan{window: g, from: g, blocks: channelBlocks(1, g.c, g.k, gradWidths)}
+	if g.kh == 1 && g.kw == 1 {
+		g.h, g.w, g.Stride = g.oh, g.ow, 1
+		p.window = g
+	}
 	image := 4 * (panelRows*g.h*g.w + panelLanes*g.oh*g.ow)
 	p.group = max(1, min(g.n, panelBytes/image))
 	p.x, p.dy = p.group*g.h*g.w*panelRows, p.group*g.oh*g.ow*panelLanes
@@ -76,12 +81,24 @@ func (p *panelPlan) pack(xp, dyp, x, dy []float32, lo, hi int) {
 		g, slot := i/p.group, i%p.group
 		for t, c := range p.tiles {
 			to := xp[(g*len(p.tiles)+t)*p.x+slot*xImage*panelRows:][:xImage*panelRows]
-			copyColumns(to, panelRows, x[i*xImage*p.c+c[0]:], p.c, c[1]-c[0])
+			p.packTile(to, x[i*p.from.h*p.from.w*p.c+c[0]:], c[1]-c[0])
 		}
 		for j, b := range p.blocks {
 			to := dyp[(g*len(p.blocks)+j)*p.dy+slot*dyImage*panelLanes:][:dyImage*panelLanes]
 			copyColumns(to, panelLanes, dy[i*dyImage*p.k+b.out:], p.k, b.n)
 		}
+	}
+}
+
+// packTile copies n channels of an image, or of the pixels that one tap meets.
+func (p *panelPlan) packTile(to, x []float32, n int) {
+	if p.h == p.from.h && p.w == p.from.w {
+		copyColumns(to, panelRows, x, p.c, n)
+		return
+	}
+	row := p.w * panelRows
+	for h := range p.h {
+		copyColumns(to[h*row:][:row], panelRows, x[h*p.from.Stride*p.from.w*p.c:], p.from.Stride*p.c, n)
 	}
 }
 

@@ -23,9 +23,13 @@ func (s convCase) String() string {
 		s.n, s.h, s.w, s.c, s.k, s.kh, s.kw, s.stride, s.pad, s.groups)
 }
 
+func (s convCase) geometry() kernels.Conv {
+	return kernels.Conv{Stride: s.stride, Pad: s.pad, Groups: s.groups}
+}
+
 // sides returns the shapes of input, weights and output.
 func (s convCase) sides() (x, w, y []int) {
-	g := kernels.Conv{Stride: s.stride, Pad: s.pad, Groups: s.groups}
+	g := s.geometry()
 	return []int{s.n, s.h, s.w, s.c}, []int{s.kh, s.kw, s.c / s.groups, s.k},
 		[]int{s.n, g.Out(s.h, s.kh), g.Out(s.w, s.kw), s.k}
 }
@@ -42,7 +46,7 @@ type convOp struct {
 // gradients, plain and accumulating. Each has operands of its own.
 func (s convCase) ops() []convOp {
 	xs, ws, ys := s.sides()
-	g := kernels.Conv{Stride: s.stride, Pad: s.pad, Groups: s.groups}
+	g := s.geometry()
 	var out []convOp
 	for _, on := range []bool{false, true} {
 		x, w, y := kernels.New("x", kernels.F32, xs...), kernels.New("w", kernels.F32, ws...), kernels.New("y", kernels.F32, ys...)
@@ -171,6 +175,9 @@ var convCases = []convCase{
 	{66, 3, 3, 5, 7, 3, 3, 1, 1, 1},
 	{6, 2, 2, 176, 168, 3, 3, 1, 1, 1}, // more than 256 K weights
 	{3, 4, 3, 520, 516, 1, 1, 1, 0, 1},
+	{3, 7, 6, 450, 455, 1, 1, 2, 0, 1},
+	{2, 5, 5, 150, 170, 3, 3, 2, 1, 1},
+	{2, 4, 4, 150, 170, 3, 3, 1, 2, 1},
 	{2, 70, 66, 13, 18, 3, 3, 1, 1, 1}, // several bands
 	{1, 1, 1, 1, 1, 1, 1, 1, 0, 1},
 }
@@ -182,6 +189,9 @@ func TestConvAgainstLoops(t *testing.T) {
 	fast, loops := openConv(t, cpu.Options{Threads: 1}), openConv(t, cpu.Options{Threads: 2, Portable: true})
 	for _, s := range convCases {
 		t.Run(s.String(), func(t *testing.T) {
+			if raceDetector && s.c*s.k > 4096 {
+				t.Skip("too slow for the race detector")
+			}
 			for _, o := range s.ops() {
 				want := o.run(t, loops, inMemory(t, loops))
 				for _, atEnd := range []bool{false, true} {
@@ -228,6 +238,9 @@ func TestConvSameBitsAtAnyThreads(t *testing.T) {
 
 func TestConvRunsWithoutAllocating(t *testing.T) {
 	needAVX2Conv(t)
+	if raceDetector {
+		t.Skip("the detector allocates")
+	}
 	d := openConv(t, cpu.Options{Threads: 1})
 	for _, s := range convCases {
 		for _, o := range s.ops() {

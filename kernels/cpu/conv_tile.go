@@ -9,6 +9,7 @@ type convPlan struct {
 	inC, outC      int
 	xImage, yImage int // floats
 	depthwise      bool
+	grouped        bool
 	blocks         []convBlock
 	wOff           []int // of each block in the packed weights; one more: their end
 	group          int   // images that classes list pixels of
@@ -55,7 +56,8 @@ const (
 func newConvPlan(n, inH, inW, inC, outH, outW, outC, groups int, passes []convPass) *convPlan {
 	p := &convPlan{images: n, inC: inC, outC: outC, xImage: inH * inW * inC, yImage: outH * outW * outC}
 	in := inC / groups
-	p.depthwise = groups > 1 && inC == groups && outC == groups
+	p.grouped = groups > 1
+	p.depthwise = p.grouped && inC == groups && outC == groups
 	taps := 0
 	for i := range passes {
 		taps += passes[i].tapCount()
@@ -169,23 +171,38 @@ func (b *convBlock) steps(n int) int {
 // row is the number of packed weights of a step.
 func (b *convBlock) row() int { return max(8, b.width) }
 
-// run computes channel blocks [b0, b1) of images [lo, hi). bias is padded to
-// whole blocks; nil without one.
+// run computes channel blocks [b0, b1) of images [lo, hi); w begins with the
+// weights of block b0. bias is padded to whole blocks; empty without one.
 func (p *convPlan) run(x, w, bias, y []float32, lo, hi, b0, b1 int) {
 	for i := lo; i < hi; i += p.group {
 		n := min(p.group, hi-i)
+		if len(p.blocks) > 1 && !p.depthwise && 4*p.xImage <= groupBytes { // blocks touch parts of lines
+			convPrefetch(addr(x, i*p.xImage), n*p.xImage/16)
+			if p.grouped {
+				convPrefetch(addr(y, i*p.yImage), n*p.yImage/16)
+			}
+		}
 		for _, band := range p.bands {
-			for b := b0; b < b1; b++ {
+			for b := b0; b < b1; b += p.together(b, b1) {
 				for c := range band {
-					p.tiles(&band[c], b, x[i*p.xImage:], w[p.wOff[b]:p.wOff[b+1]], bias, y[i*p.yImage:], n)
+					p.tiles(&band[c], b, p.together(b, b1), x[i*p.xImage:], w[p.wOff[b]-p.wOff[b0]:], bias, y[i*p.yImage:], n)
 				}
 			}
 		}
 	}
 }
 
-// tiles computes one block of one class of n images.
-func (p *convPlan) tiles(c *convClass, block int, x, w, bias, y []float32, n int) {
+// together is the number of blocks from b on that one call computes.
+func (p *convPlan) together(b, b1 int) int {
+	n := 1
+	for p.depthwise && b+n < b1 && p.blocks[b+n].width == p.blocks[b].width && !p.blocks[b+n].masked() {
+		n++
+	}
+	return n
+}
+
+// tiles computes some blocks of one class of n images.
+func (p *convPlan) tiles(c *convClass, block, blocks int, x, w, bias, y []float32, n int) {
 	b := &p.blocks[block]
 	pixels := n * c.perImage
 	pieces := c.pieces[0]
@@ -193,12 +210,19 @@ func (p *convPlan) tiles(c *convClass, block int, x, w, bias, y []float32, n int
 		pieces = c.pieces[1]
 	}
 	if len(pieces) == 0 {
-		p.fill(c.y[:pixels], b, bias, y)
+		for i := range blocks {
+			p.fill(c.y[:pixels], &p.blocks[block+i], bias, y)
+		}
 		return
 	}
 	a := convTileArgs{y: addr(y, b.out), mask: convMask(b.lanes()), lanes: b.lanes()}
-	if bias != nil {
+	if len(bias) > 0 {
 		a.bias = addr(bias, b.out)
+	}
+	if p.depthwise {
+		a.blocks, a.left = blocks, blocks
+		a.xBack, a.wBlock = 4*blocks*b.width, 4*(p.wOff[block+1]-p.wOff[block])
+		a.wBack = blocks * a.wBlock
 	}
 	tiles := (pixels + maxRows(b.width) - 1) / maxRows(b.width)
 	small := pixels / tiles // tiles have small or small+1 pixels
@@ -262,7 +286,7 @@ func (p *convPlan) fill(at []int32, b *convBlock, bias, y []float32) {
 	for _, o := range at {
 		out := y[int(o)/4+b.out:][:b.n]
 		clear(out)
-		if bias != nil {
+		if len(bias) > 0 {
 			for i := range out {
 				out[i] = bias[b.out+i]
 				if p.flags&convReLU != 0 && out[i] < 0 {

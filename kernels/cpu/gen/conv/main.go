@@ -10,6 +10,8 @@
 // row plus an index that all share, so that the pixels of a tile may lie
 // anywhere: the driver lists them.
 //
+// Weights are packed for the tiles by the routines of pack.go.
+//
 // Dense kernels broadcast one value of x against a vector of channels;
 // depthwise kernels multiply vectors of x.
 package main
@@ -40,6 +42,7 @@ func generate() string {
 		}
 	}
 	a.routine("convTile", 4, false, kernel.tile)
+	a.pack()
 	return a.text.String()
 }
 

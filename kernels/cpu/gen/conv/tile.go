@@ -23,6 +23,11 @@ const (
 	tFlags
 	tMask
 	tLanes
+	tBlocks
+	tLeft
+	tXBack
+	tWBlock
+	tWBack
 )
 
 // Bits of convTileArgs' flags.
@@ -46,7 +51,6 @@ func (k kernel) tile() {
 	}
 	k.p("\ntile@:\n\tMOVQ %d(AX), CX\n\tMOVQ %d(AX), DX", tXOff, tX)
 	k.pointers(pixels, "CX", "DX")
-	k.p("\tADDQ $%d, CX\n\tMOVQ CX, %d(AX)", 4*k.n, tXOff)
 	k.clear()
 	k.p("\tXORL DX, DX\n\tMOVQ %d(AX), BX\n\tMOVQ %d(AX), R15", tW, tRows)
 	if k.depthwise {
@@ -64,7 +68,25 @@ func (k kernel) tile() {
 		})
 	}
 	k.finish()
-	k.p("\n\tDECQ %d(AX)\n\tJNZ tile@", tTiles)
+	if k.depthwise {
+		k.nextBlock()
+	}
+	k.p("\n\tADDQ $%d, %d(AX)\n\tADDQ $%d, %d(AX)\n\tDECQ %d(AX)\n\tJNZ tile@", 4*k.n, tXOff, 4*k.n, tYOff, tTiles)
+}
+
+// nextBlock moves on to the tile's next channels, then back to the first. A
+// depthwise tile does all its channels in turn, because they lie side by side
+// in memory and there are no weights to keep.
+func (k *kernel) nextBlock() {
+	moved := []int{tX, tY, tBias}
+	for _, at := range moved {
+		k.p("\tADDQ $%d, %d(AX)", 4*k.width, at)
+	}
+	k.p("\tMOVQ %d(AX), CX\n\tADDQ CX, %d(AX)\n\tDECQ %d(AX)\n\tJNZ tile@\n\tMOVQ %d(AX), CX", tWBlock, tW, tLeft, tXBack)
+	for _, at := range moved {
+		k.p("\tSUBQ CX, %d(AX)", at)
+	}
+	k.p("\tMOVQ %d(AX), CX\n\tSUBQ CX, %d(AX)\n\tMOVQ %d(AX), CX\n\tMOVQ CX, %d(AX)", tWBack, tW, tBlocks, tLeft)
 }
 
 // denseLoops steps through runs of values of x. With four channels a step
@@ -140,7 +162,7 @@ func (k *kernel) finish() {
 	R := k.reg()
 	k.p("\tMOVQ %d(AX), CX\n\tMOVQ %d(AX), DX", tYOff, tY)
 	k.pointers(pixels, "CX", "DX")
-	k.p("\tADDQ $%d, CX\n\tMOVQ CX, %d(AX)\n\tMOVQ %d(AX), CX", 4*k.n, tYOff, tFlags)
+	k.p("\tMOVQ %d(AX), CX", tFlags)
 	k.p("\tTESTQ $%d, CX\n\tJZ noBias@\n\tMOVQ %d(AX), DX", flagBias, tBias)
 	for v := range k.vectors() {
 		k.p("\tVMOVUPS %d(DX), %s%d", 32*v, R, v)
