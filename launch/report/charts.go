@@ -169,7 +169,7 @@ func growthPanels(r *Run) []panel {
 	}
 	for i := range ps {
 		ps[i].wide = true
-		ps[i].views[0].chart.Width, ps[i].views[0].chart.Right = 1140, 110
+		ps[i].views[0].chart.Width, ps[i].views[0].chart.Right = 1140, 130
 	}
 	return ps
 }

@@ -19,6 +19,10 @@ type eventRow struct {
 // eventRows lists the events in order. Checkpoints in a row become one row.
 // What does not fit is counted.
 func eventRows(l *metrics.Log) (rows []eventRow, left int) {
+	clock := figure.Clock
+	if n := len(l.Events); n > 0 && l.Events[n-1].Seconds < 120 { // whole seconds would say little
+		clock = figure.Seconds
+	}
 	for i := 0; i < len(l.Events); {
 		n := 1
 		if l.Events[i].Event == metrics.EventCheckpoint {
@@ -28,11 +32,11 @@ func eventRows(l *metrics.Log) (rows []eventRow, left int) {
 			return rows, len(l.Events) - i
 		}
 		if n < 3 {
-			rows = append(rows, oneEvent(l.Events[i]))
+			rows = append(rows, oneEvent(l.Events[i], clock))
 			i++
 			continue
 		}
-		rows = append(rows, manyCheckpoints(l.Events[i:i+n]))
+		rows = append(rows, manyCheckpoints(l.Events[i:i+n], clock))
 		i += n
 	}
 	return rows, 0
@@ -47,8 +51,8 @@ func checkpoints(es []metrics.Event) int {
 	return n
 }
 
-func oneEvent(e metrics.Event) eventRow {
-	r := eventRow{Class: eventClass(e.Event), Step: figure.Count(e.Step), Time: figure.Clock(float64(e.Seconds)),
+func oneEvent(e metrics.Event, clock func(float64) string) eventRow {
+	r := eventRow{Class: eventClass(e.Event), Step: figure.Count(e.Step), Time: clock(float64(e.Seconds)),
 		What: eventName(e.Event), Text: e.Text, Widths: figure.Widths(e.Dims)}
 	if e.Params > 0 {
 		r.Params = figure.Count(e.Params)
@@ -62,7 +66,7 @@ func oneEvent(e metrics.Event) eventRow {
 	return r
 }
 
-func manyCheckpoints(es []metrics.Event) eventRow {
+func manyCheckpoints(es []metrics.Event, clock func(float64) string) eventRow {
 	first, last := es[0], es[len(es)-1]
 	total := 0.0
 	for _, e := range es {
@@ -70,7 +74,7 @@ func manyCheckpoints(es []metrics.Event) eventRow {
 	}
 	r := eventRow{Class: eventClass(first.Event), What: eventName(first.Event),
 		Step: figure.Count(first.Step) + " – " + figure.Count(last.Step),
-		Time: figure.Clock(float64(first.Seconds)) + " – " + figure.Clock(float64(last.Seconds)),
+		Time: clock(float64(first.Seconds)) + " – " + clock(float64(last.Seconds)),
 		Text: fmt.Sprintf("%s checkpoints", figure.Count(int64(len(es))))}
 	if total > 0 {
 		r.Took = milliseconds(total/float64(len(es))) + " each"

@@ -58,7 +58,7 @@ func TestEventRows(t *testing.T) {
 	check := func(step int64) *metrics.Event {
 		return &metrics.Event{Step: step, Event: metrics.EventCheckpoint, TookMS: 3, Seconds: metrics.Number(step)}
 	}
-	l := logOf(check(1), check(2), grow(2, map[string]int{"a": 4}), check(3), check(4), check(1500), check(2000), &metrics.Event{Step: 2000, Event: "prune", Params: 7000, Batch: 32})
+	l := logOf(check(1), check(2), grow(2, map[string]int{"a": 4}), check(3), check(4), check(1500), check(2000), &metrics.Event{Step: 2000, Seconds: 2000, Event: "prune", Params: 7000, Batch: 32})
 	rows, left := eventRows(l)
 	var got []string
 	for _, r := range rows {
@@ -69,10 +69,14 @@ func TestEventRows(t *testing.T) {
 		"checkpoint|2|0:02|checkpoint|||||3 ms",
 		"grow|2|0:00|grown||a 4|||",
 		"checkpoint|3 – 2,000|0:03 – 33:20|checkpoint|4 checkpoints||||3 ms each",
-		"note|2,000|0:00|prune|||7,000|32|",
+		"note|2,000|33:20|prune|||7,000|32|",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") || left != 0 {
 		t.Errorf("%d left, rows\n%s\nwant\n%s", left, strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	short, _ := eventRows(logOf(check(1), grow(2, nil)))
+	if short[0].Time != "1.00 s" {
+		t.Errorf("time in a short run %q, want 1.00 s", short[0].Time)
 	}
 	for i := range int64(maxEvents + 10) {
 		l.Add(&metrics.Event{Step: 3000 + i, Event: metrics.EventNote})

@@ -76,7 +76,7 @@
       var title = document.createElement("b"), first = hits.filter(function (h) { return !h.line.steps; })[0];
       if (first) {
         hits.forEach(function (h) { if (Math.abs(X.at(h.line.x[h.i]) - at) < 0.01) { first = h; } });
-        title.textContent = show(first.line.x[first.i], X.unit) + (X.unit === "whole" || X.unit === "plain" ? " " + svg.querySelector(".label").textContent : "");
+        title.textContent = (X.unit === "whole" || X.unit === "plain" ? svg.querySelector(".label").textContent + " " : "") + show(first.line.x[first.i], X.unit);
         tip.appendChild(title);
       }
       hits.slice(0, 12).forEach(function (h) {

@@ -74,7 +74,7 @@ var lines = []line{
 	{name: named("training FLOPs"), value: func(r result) (float64, bool) { return positive(r.flops) },
 		show: figure.Flops, compare: figure.Ratio, computed: func(r result) (float64, bool) { return positive(r.fixedFlops) }},
 	{name: named("seconds"), value: func(r result) (float64, bool) { return positive(r.seconds) },
-		show: wholeSeconds, compare: figure.Ratio},
+		show: plainSeconds, compare: figure.Ratio},
 	{name: named("steps"), value: func(r result) (float64, bool) { return positive(float64(r.step)) },
 		show: count, compare: figure.Ratio},
 	{name: named("samples"), value: func(r result) (float64, bool) { return positive(float64(r.samples)) },
@@ -160,10 +160,13 @@ func (g grid) text() string {
 
 func named(s string) func(result) string { return func(result) string { return s } }
 
-// wholeSeconds writes a number of seconds as such, so that columns compare.
-func wholeSeconds(x float64) string {
-	if x >= 1000 {
+// plainSeconds writes a number of seconds as such, so that columns compare.
+func plainSeconds(x float64) string {
+	switch {
+	case x >= 1000:
 		return figure.Count(int64(x + 0.5))
+	case x < 10:
+		return fmt.Sprintf("%.2f", x)
 	}
 	return fmt.Sprintf("%.1f", x)
 }
