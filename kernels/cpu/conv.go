@@ -6,9 +6,12 @@ import (
 	"github.com/espalier-ml/espalier/kernels"
 )
 
-// Convolutions are direct: no halo, no unfolding. The forward pass and the
-// gradient by the input are one plan (conv_tile.go) over weights that a private
-// stage packs once a run; the gradient by the weights is conv_grad.go.
+// Convolutions are direct: no halo, no unfolding, and taps in the padding are
+// left out instead of multiplied by zero. The forward pass and the gradient by
+// the input are one plan (conv_plan.go, conv_tile.go) over weights that a private
+// stage packs once a run; the gradient by the weights is a plan of its own
+// (conv_grad.go, conv_panel.go). Both rest on lists of pixels that meet the
+// same taps (conv_geometry.go), and on kernels that take such lists.
 
 func lowerConv(l *lowering, op kernels.Op) []stage {
 	switch o := op.(type) {
@@ -59,9 +62,10 @@ func (l *lowering) convInput(o *kernels.ConvInput) []stage {
 	})
 }
 
-// fits tells whether a group of images can be addressed with 32-bit offsets.
+// fits tells whether an image and the weights can be addressed with 32-bit
+// offsets.
 func (g *window) fits() bool {
-	return 4*max(g.h*g.w*g.c, g.oh*g.ow*g.k) <= math.MaxInt32/2 && g.n > 0
+	return 4*max(g.h*g.w*g.c, g.oh*g.ow*g.k, g.kh*g.kw*g.cg*g.k) <= math.MaxInt32/2 && g.n > 0
 }
 
 // manyWeights is the number of weights from which reading them all for every

@@ -142,34 +142,6 @@ func (p *gradPlan) depthwiseCalls(ps *convPass, lo, hi int) (out []gradCall) {
 	return out
 }
 
-// convBox are the pixels h × w, all of which meet the taps of both spans.
-type convBox struct{ h, w convSpan }
-
-// byClass cuts rows [lo, hi) of the outputs into classes of equal taps.
-func (ps *convPass) byClass(lo, hi int) (boxes []convBox) {
-	for _, h := range ps.h.spans(lo, hi) {
-		for _, w := range ps.w.spans(0, ps.w.n) {
-			if h.taps() > 0 && w.taps() > 0 {
-				boxes = append(boxes, convBox{h, w})
-			}
-		}
-	}
-	return boxes
-}
-
-// byTap returns for every tap the outputs of rows [lo, hi) that meet it.
-func (ps *convPass) byTap(lo, hi int) (boxes []convBox) {
-	for t := range ps.h.taps {
-		for u := range ps.w.taps {
-			b := convBox{ps.h.valid(t, lo, hi), ps.w.valid(u, 0, ps.w.n)}
-			if b.h.len() > 0 && b.w.len() > 0 {
-				boxes = append(boxes, b)
-			}
-		}
-	}
-	return boxes
-}
-
 // job lists the pixels of a box, in runs along its longer axis.
 func (p *gradPlan) job(ps *convPass, b convBox, turned bool) *gradJob {
 	xPixel, xLine := 4*p.c, 4*p.w*p.c
