@@ -62,16 +62,25 @@ func (k kernel) tile() {
 		k.each(func(r, v, acc int) { k.p("\tVADDPS Y%d, Y%d, Y%d", k.acc(ph, r, v), acc, acc) })
 	}
 	if k.width == 4 {
-		k.each(func(_, _, acc int) { k.p("\tVHADDPS Y%d, Y%d, Y%d", acc, acc, acc) })
-		k.each(func(_, _, acc int) {
-			k.p("\tVEXTRACTF128 $1, Y%d, X2\n\tVMOVLHPS X2, X%d, X%d", acc, acc, acc)
-		})
+		k.foldPairs()
 	}
 	k.finish()
 	if k.depthwise {
 		k.nextBlock()
 	}
 	k.p("\n\tADDQ $%d, %d(AX)\n\tADDQ $%d, %d(AX)\n\tDECQ %d(AX)\n\tJNZ tile@", 4*k.n, tXOff, 4*k.n, tYOff, tTiles)
+}
+
+// foldPairs adds the two halves of every sum: pixels by twos, so that each
+// ends in the low half of its register.
+func (k *kernel) foldPairs() {
+	for r := 0; r < k.n; r += 2 {
+		a, b := k.acc(0, r, 0), k.acc(0, min(r+1, k.n-1), 0)
+		k.p("\tVHADDPS Y%d, Y%d, Y%d\n\tVPERMPD $0xD8, Y%d, Y%d", b, a, a, a, a)
+		if a != b {
+			k.p("\tVEXTRACTF128 $1, Y%d, X%d", a, b)
+		}
+	}
 }
 
 // nextBlock moves on to the tile's next channels, then back to the first. A
