@@ -12,8 +12,14 @@ import "github.com/espalier-ml/espalier/kernels"
 // recurrent weights packed once and the input contributions added as the
 // sums are stored. The gates are activated while they are in cache.
 
-// lstmRows is the least number of rows of a part that runs alone.
-const lstmRows = 10
+// A part that runs alone has at least fewRows rows where the recurrent weights
+// (16·H² bytes) stay in the second-level cache from step to step, else manyRows,
+// for they come from further away.
+const (
+	fewRows   = 5
+	manyRows  = 20
+	residentH = 256
+)
 
 // lstmCut is the geometry of an LSTM and its cut.
 type lstmCut struct {
@@ -24,7 +30,11 @@ type lstmCut struct {
 
 func cutLSTM(h *kernels.Tensor) lstmCut {
 	c := lstmCut{b: h.Dim(0), t: h.Dim(1), h: h.Dim(2)}
-	if c.parts = min(16, c.b/lstmRows); c.parts >= 2 {
+	least := fewRows
+	if c.h > residentH {
+		least = manyRows
+	}
+	if c.parts = min(16, c.b/least); c.parts >= 2 {
 		c.byRows = true
 	} else {
 		c.parts = min(8, panels(c.h))

@@ -95,51 +95,36 @@ func near(t *testing.T, x *kernels.Tensor, got, want []float32, tolerance float6
 // Shapes that take every cut of lowerMatMul, with tails in all of them.
 func TestMatMulCuts(t *testing.T) {
 	for _, c := range []struct {
-		cut    string
-		a, b   []int
-		ta, tb bool
+		cut     string
+		a, b, c []int
+		ta, tb  bool
 	}{
-		{"grid", []int{13, 300}, []int{300, 65}, false, false},
-		{"grid", []int{130, 70}, []int{70, 530}, false, false},
-		{"grid transposed B", []int{33, 270}, []int{77, 270}, false, true},
-		{"grid of a few columns", []int{128, 270}, []int{10, 270}, false, true},
-		{"grid transposed A", []int{37, 50}, []int{37, 90}, true, false},
-		{"grid tall", []int{45, 523}, []int{45, 135}, true, false},
-		{"grid tall in blocks", []int{300, 515}, []int{300, 130}, true, false},
-		{"grid tall cut by rows", []int{33, 1030}, []int{33, 140}, true, false},
-		{"grid cut by rows", []int{30, 400}, []int{30, 41}, true, false},
-		{"grid both transposed", []int{70, 20}, []int{90, 70}, true, true},
-		{"images", []int{3, 33, 29}, []int{29, 37}, false, false},
-		{"images transposed B", []int{9, 32, 300}, []int{37, 300}, false, true},
-		{"rows", []int{301, 20}, []int{20, 41}, false, false},
-		{"rows transposed B", []int{260, 33}, []int{18, 33}, false, true},
-		{"many rows", []int{1030, 20}, []int{20, 300}, false, false},
-		{"gradient by image", []int{3, 33, 20}, []int{3, 33, 17}, true, false},
-		{"gradient by image, many", []int{70, 32, 9}, []int{70, 32, 8}, true, false},
-		{"gradient by image, tall", []int{2, 300, 520}, []int{2, 300, 130}, true, false},
-		{"gradient by rows", []int{1030, 20}, []int{1030, 17}, true, false},
-		{"products", []int{5, 20, 31}, []int{5, 31, 33}, false, false},
-		{"products transposed", []int{3, 31, 20}, []int{3, 33, 31}, true, true},
+		{"grid", []int{13, 300}, []int{300, 65}, []int{13, 65}, false, false},
+		{"grid", []int{130, 70}, []int{70, 530}, []int{130, 530}, false, false},
+		{"grid transposed B", []int{33, 270}, []int{77, 270}, []int{33, 77}, false, true},
+		{"grid of a few columns", []int{128, 270}, []int{10, 270}, []int{128, 10}, false, true},
+		{"grid transposed A", []int{37, 50}, []int{37, 90}, []int{50, 90}, true, false},
+		{"grid tall", []int{45, 523}, []int{45, 135}, []int{523, 135}, true, false},
+		{"grid tall in blocks", []int{300, 515}, []int{300, 130}, []int{515, 130}, true, false},
+		{"grid tall cut by rows", []int{33, 1030}, []int{33, 140}, []int{1030, 140}, true, false},
+		{"grid cut by rows", []int{30, 400}, []int{30, 41}, []int{400, 41}, true, false},
+		{"grid both transposed", []int{70, 20}, []int{90, 70}, []int{20, 90}, true, true},
+		{"images", []int{3, 33, 29}, []int{29, 37}, []int{3, 33, 37}, false, false},
+		{"images transposed B", []int{9, 32, 300}, []int{37, 300}, []int{9, 32, 37}, false, true},
+		{"rows", []int{301, 20}, []int{20, 41}, []int{301, 41}, false, false},
+		{"rows transposed B", []int{260, 33}, []int{18, 33}, []int{260, 18}, false, true},
+		{"many rows", []int{1030, 20}, []int{20, 300}, []int{1030, 300}, false, false},
+		{"gradient by image", []int{3, 33, 20}, []int{3, 33, 17}, []int{20, 17}, true, false},
+		{"gradient by image, many", []int{70, 32, 9}, []int{70, 32, 8}, []int{9, 8}, true, false},
+		{"gradient by image, tall", []int{2, 300, 520}, []int{2, 300, 130}, []int{520, 130}, true, false},
+		{"gradient by rows", []int{1030, 20}, []int{1030, 17}, []int{20, 17}, true, false},
+		{"products", []int{5, 20, 31}, []int{5, 31, 33}, []int{5, 20, 33}, false, false},
+		{"products transposed", []int{3, 31, 20}, []int{3, 33, 31}, []int{3, 20, 33}, true, true},
 	} {
 		for _, acc := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s %v %v acc %v", c.cut, c.a, c.b, acc), func(t *testing.T) {
 				agree(t, 1e-5, func(b *workbench) []kernels.Op {
-					o := &kernels.MatMul{A: b.random("a", c.a...), B: b.random("b", c.b...), TransA: c.ta, TransB: c.tb, Acc: acc}
-					o.C = o.A // for Dims: a batch only if C has rank 3
-					if len(c.b) == 3 && c.cut[:8] == "gradient" {
-						o.C = kernels.New("", kernels.F32, 1, 1)
-					}
-					_, m, n, _ := o.Dims()
-					switch {
-					case c.ta && c.cut[:8] == "gradient":
-						o.C = b.random("c", m, n)
-					case c.ta && len(c.b) == 3:
-						o.C = b.random("c", c.a[0], m, n)
-					case c.ta:
-						o.C = b.random("c", m, n)
-					default:
-						o.C = b.random("c", append(slices.Clone(c.a[:len(c.a)-1]), n)...)
-					}
+					o := &kernels.MatMul{A: b.random("a", c.a...), B: b.random("b", c.b...), C: b.random("c", c.c...), TransA: c.ta, TransB: c.tb, Acc: acc}
 					if acc {
 						o.Alpha = -0.3
 					}
