@@ -109,11 +109,7 @@ func TestPagesOfRunsThatDidNotEndWell(t *testing.T) {
 					t.Errorf("the page holds %q", p)
 				}
 			}
-			for _, p := range plotsOf([]*Run{r}) {
-				if _, _, err := p.draw(); err != nil {
-					t.Errorf("plot %s: %v", p.file, err)
-				}
-			}
+			plotsAreWellFormed(t, r)
 			if err := Table(io.Discard, r); err != nil {
 				t.Error(err)
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"image/color"
+	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -63,15 +64,25 @@ func writePlots(dir string, runs []*Run) error {
 			}
 			continue
 		}
-		svg, png, err := f.draw()
-		if err != nil {
-			return fmt.Errorf("report: plot %s: %w", f.file, err)
-		}
-		if err := errors.Join(writeFile(base+".svg", svg), writeFile(base+".png", png)); err != nil {
+		if err := f.write(base); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// write draws the plot into base.svg and base.png.
+func (f figurePlot) write(base string) error {
+	p, err := f.plot()
+	if err != nil {
+		return fmt.Errorf("report: plot %s: %w", f.file, err)
+	}
+	svg, errSVG := drawSVG(p)
+	png, errPNG := drawPNG(p)
+	if err := errors.Join(errSVG, errPNG); err != nil {
+		return fmt.Errorf("report: plot %s: %w", f.file, err)
+	}
+	return errors.Join(writeFile(base+".svg", svg), writeFile(base+".png", png))
 }
 
 func remove(paths ...string) error {
@@ -137,31 +148,37 @@ func drawnAtAll(ps []chart.Point) bool {
 	return len(segments(ps, false)) > 0
 }
 
-// draw renders the plot.
-func (f figurePlot) draw() (svg, png []byte, err error) {
+// plot lays the curves out.
+func (f figurePlot) plot() (*plot.Plot, error) {
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = f.title, f.xLabel, f.yLabel
 	f.style(p)
 	for i, c := range f.curves {
 		if err := f.add(p, c, i < 12); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	f.roundRange(p)
-	var out bytes.Buffer
+	return p, nil
+}
+
+// drawSVG and drawPNG draw a plot of the size of all plots.
+func drawSVG(p *plot.Plot) ([]byte, error) {
 	canvas := vgsvg.New(plotWidth, plotHeight)
 	p.Draw(inside(draw.New(canvas)))
-	if _, err := canvas.WriteTo(&out); err != nil {
-		return nil, nil, err
-	}
-	svg = bytes.Clone(out.Bytes())
-	out.Reset()
-	image := vgimg.NewWith(vgimg.UseWH(plotWidth, plotHeight), vgimg.UseDPI(plotDPI))
-	p.Draw(inside(draw.New(image)))
-	if _, err := (vgimg.PngCanvas{Canvas: image}).WriteTo(&out); err != nil {
-		return nil, nil, err
-	}
-	return svg, out.Bytes(), nil
+	return written(canvas)
+}
+
+func drawPNG(p *plot.Plot) ([]byte, error) {
+	canvas := vgimg.NewWith(vgimg.UseWH(plotWidth, plotHeight), vgimg.UseDPI(plotDPI))
+	p.Draw(inside(draw.New(canvas)))
+	return written(vgimg.PngCanvas{Canvas: canvas})
+}
+
+func written(w io.WriterTo) ([]byte, error) {
+	var out bytes.Buffer
+	_, err := w.WriteTo(&out)
+	return out.Bytes(), err
 }
 
 // inside leaves a margin around the plot.

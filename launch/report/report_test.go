@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -101,63 +100,82 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
-func TestWrite(t *testing.T) {
-	g, f := sample(t)
-	dir := t.TempDir()
-	for range 2 { // over the files of an earlier report too
-		if err := Write(dir, g, f); err != nil {
-			t.Fatal(err)
-		}
-	}
+// files lists what lies under dir.
+func files(t *testing.T, dir string) string {
+	t.Helper()
 	var names []string
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if !d.IsDir() {
-			name, _ := filepath.Rel(dir, path)
-			names = append(names, name)
+		if err == nil && !d.IsDir() {
+			names = append(names, strings.TrimPrefix(path, dir+"/"))
 		}
 		return err
 	})
-	want := []string{"plots/accuracy.png", "plots/accuracy.svg", "plots/cost.png", "plots/cost.svg", "plots/growth.png", "plots/growth.svg",
-		"plots/loss.png", "plots/loss.svg", "report.html"}
-	if err != nil || !slices.Equal(names, want) {
-		t.Errorf("files %v, %v, want %v", names, err, want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(names, " ")
+}
+
+func TestWrite(t *testing.T) {
+	g, f := sample(t)
+	dir := t.TempDir()
+	if err := Write(dir, g, f); err != nil {
+		t.Fatal(err)
+	}
+	want := "plots/accuracy.png plots/accuracy.svg plots/cost.png plots/cost.svg plots/growth.png plots/growth.svg plots/loss.png plots/loss.svg report.html"
+	if got := files(t, dir); got != want {
+		t.Errorf("files %s, want %s", got, want)
 	}
 	info, err := os.Stat(filepath.Join(dir, PageFile))
 	if err != nil || info.Mode().Perm() != 0o644 || info.Size() > 600<<10 {
 		t.Errorf("%v, %v", info, err)
 	}
+	raster, err := os.ReadFile(filepath.Join(dir, PlotFolder, "loss.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if img, err := png.Decode(bytes.NewReader(raster)); err != nil || img.Bounds().Dx() != 945 || img.Bounds().Dy() != 591 {
+		t.Errorf("loss.png: %v, %v", img.Bounds(), err)
+	}
 }
 
-func TestPlotsAreImages(t *testing.T) {
-	g, f := sample(t)
-	for _, p := range plotsOf([]*Run{g, f}) {
-		svg, raster, err := p.draw()
-		if err != nil {
+func TestWriteOverAnEarlierReport(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, PlotFolder), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"report.html", "plots/accuracy.png", "plots/accuracy.svg", "plots/loss.svg", "plots/mine.png"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("old"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		parseXML(t, svg)
-		img, err := png.Decode(bytes.NewReader(raster))
-		if err != nil || img.Bounds().Dx() < 900 || img.Bounds().Dy() < 500 {
-			t.Errorf("%s: %v, %v", p.file, img.Bounds(), err)
+	}
+	if err := Write(dir, run(t, &metrics.Train{Step: 1, Loss: 2}, &metrics.Train{Step: 2, Loss: 1})); err != nil {
+		t.Fatal(err)
+	}
+	// Nothing has an accuracy or grew; what is not a plot of ours stays.
+	if got, want := files(t, dir), "plots/cost.png plots/cost.svg plots/loss.png plots/loss.svg plots/mine.png report.html"; got != want {
+		t.Errorf("files %s, want %s", got, want)
+	}
+	for _, name := range []string{"report.html", "plots/loss.svg"} {
+		if b, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(b) == "old" {
+			t.Errorf("%s is still the old one, %v", name, err)
 		}
 	}
 }
 
-func TestAPlotOfNothingIsRemoved(t *testing.T) {
-	dir := t.TempDir()
-	g, _ := sample(t)
-	if err := Write(dir, g); err != nil {
-		t.Fatal(err)
-	}
-	text := syntheticGrown
-	text.text = true
-	if err := Write(dir, run(t, text.records()...)); err != nil {
-		t.Fatal(err)
-	}
-	for name, want := range map[string]bool{"accuracy.png": false, "accuracy.svg": false, "loss.png": true} {
-		if _, err := os.Stat(filepath.Join(dir, PlotFolder, name)); (err == nil) != want {
-			t.Errorf("%s: %v, want there %v", name, err, want)
+// plotsAreWellFormed draws the plots of runs.
+func plotsAreWellFormed(t *testing.T, runs ...*Run) {
+	t.Helper()
+	for _, f := range plotsOf(runs) {
+		p, err := f.plot()
+		if err != nil {
+			t.Fatalf("plot %s: %v", f.file, err)
 		}
+		svg, err := drawSVG(p)
+		if err != nil {
+			t.Fatalf("plot %s: %v", f.file, err)
+		}
+		parseXML(t, svg)
 	}
 }
 
