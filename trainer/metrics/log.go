@@ -6,8 +6,10 @@ import "slices"
 // empty and ready for Add. It must not be used from several goroutines while
 // one of them adds.
 type Log struct {
-	// Start is the last start record, nil if there was none.
-	Start  *Start
+	// Start is the last start record and First the one of the first attempt,
+	// nil if there was none. They differ after a resume that wrote its own.
+	Start, First *Start
+
 	Train  []Train
 	Evals  []Eval
 	Events []Event
@@ -26,6 +28,9 @@ type Log struct {
 func (l *Log) Add(r Record) {
 	switch r := r.(type) {
 	case *Start:
+		if l.First == nil || r.Step <= l.First.Step {
+			l.First = r
+		}
 		l.Start = r
 	case *Train:
 		l.addTrain(r)

@@ -63,13 +63,17 @@ func TestTimeGoesForward(t *testing.T) {
 	}
 }
 
-func TestLastStartCountsAndResumesAreCounted(t *testing.T) {
+func TestStartsAndResumes(t *testing.T) {
 	l := &Log{}
-	for _, r := range []Record{&Start{World: 4}, train(5, 1), event(5, EventResume), event(2, EventResume), &Start{World: 2}} {
+	for _, r := range []Record{&Start{World: 4}, train(5, 1), event(5, EventResume), event(2, EventResume), &Start{Step: 2, World: 2}} {
 		l.Add(r)
 	}
-	if l.Resumes != 2 || l.Start.World != 2 {
-		t.Errorf("%d resumes, world %d, want 2, 2", l.Resumes, l.Start.World)
+	if l.Resumes != 2 || l.Start.World != 2 || l.First.World != 4 {
+		t.Errorf("%d resumes, first world %d, last world %d, want 2, 4, 2", l.Resumes, l.First.World, l.Start.World)
+	}
+	l.Add(&Start{World: 1})
+	if l.First.World != 1 {
+		t.Errorf("first world %d after starting over, want 1", l.First.World)
 	}
 }
 
