@@ -1,0 +1,245 @@
+package tcp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"github.com/espalier-ml/espalier/collective"
+)
+
+// MaxWorld is the largest group.
+const MaxWorld = 64
+
+// Comm is one rank's end of a group. It implements collective.Comm.
+type Comm struct {
+	info  collective.Info
+	o     Options
+	id    identity
+	peers []*peer // by rank, nil for this one
+
+	// mu guards what issuing, waiting, meeting and ending share.
+	mu        sync.Mutex
+	queue     ring[queued]
+	waiters   []*waiter
+	idle      []*waiter // for reuse
+	boxes     [2]box    // of two operations in turn
+	running   bool      // the operation at the head has begun
+	finishing bool      // and is complete, but for telling
+	regions   []*region // by number from 1, nil when freed
+	closing   bool
+	quiet     bool                   // the peers know that this rank leaves
+	cause     error                  // given to Abort by this rank
+	verdict   *collective.AbortError // why the group ends
+	upTo      uint64                 // operations to complete before it does
+	condemned uint32                 // tick of the verdict
+	doubted   uint32                 // tick of the first sign that ranks disagree, 0 for none
+	odd       string                 // a frame that does not fit what its rank began
+	failed    error                  // why queue.head and all after it fail; set when nothing touches buffers any more
+
+	begun     atomic.Uint64 // token of the last operation that has begun
+	completed atomic.Uint64 // token up to which operations are complete
+	dead      atomic.Bool   // nothing begins or moves any more
+	clock     atomic.Uint32 // ticks of the watchman
+
+	exec sync.Mutex // held while an operation is launched or met
+	cur  op         // the one that has begun
+	fold *folder    // for short operations
+
+	gate gate
+
+	movers    sync.WaitGroup // goroutines that touch buffers
+	talkers   sync.WaitGroup // those of control links
+	watchers  sync.WaitGroup // the watchman
+	stop      chan struct{}  // ends the watchman
+	farewells chan struct{}  // a peer has heard or left; buffered
+	gone      chan struct{}  // all goroutines have ended
+}
+
+// Open connects this rank with all others and returns when its own links are
+// complete. peers lists all ranks, this one included, in any order. All ranks
+// must come within the time of ctx or Options.Connect. Connections that do
+// not belong to the group (another run, generation, history, world, rank,
+// configuration, version, certificate) are refused with a reason, on both
+// sides; if one of the listed addresses refuses for good, Open fails.
+func Open(ctx context.Context, gen collective.Gen, self collective.Rank, peers []Peer, o Options) (*Comm, error) {
+	o = o.withDefaults()
+	fail := func(err error) (*Comm, error) {
+		if o.Listener != nil {
+			o.Listener.Close()
+		}
+		return nil, fmt.Errorf("tcp: rank %d of %d, generation %d: %w", self, len(peers), gen.N, err)
+	}
+	if err := o.validate(); err != nil {
+		return fail(err)
+	}
+	addrs, err := checkPeers(self, peers, o.Plain)
+	if err != nil {
+		return fail(err)
+	}
+	m := newMesh(gen, self, addrs, &o)
+	if err := m.connect(ctx); err != nil {
+		return fail(err)
+	}
+	return newComm(gen, self, m.conns, o), nil
+}
+
+func newComm(gen collective.Gen, self collective.Rank, conns [][]net.Conn, o Options) *Comm {
+	world := len(conns)
+	c := &Comm{
+		info:      collective.Info{Gen: gen, Rank: self, World: world, Transport: "tcp"},
+		o:         o,
+		id:        identity{group: groupHash(gen), gen: uint32(gen.N)},
+		queue:     newRing[queued](64),
+		fold:      newFolder(world),
+		stop:      make(chan struct{}),
+		farewells: make(chan struct{}, 1),
+		gone:      make(chan struct{}),
+	}
+	c.gate.cond.L = &c.gate.mu
+	for i := range c.boxes {
+		c.boxes[i].from = make([]letter, world)
+	}
+	c.cur.init(c)
+	c.peers = make([]*peer, world)
+	for r, links := range conns {
+		if r == int(self) {
+			continue
+		}
+		p := &peer{rank: collective.Rank(r)}
+		for i, conn := range links {
+			p.links = append(p.links, newLink(c, p, i, conn))
+		}
+		c.peers[r] = p
+	}
+	c.start()
+	return c
+}
+
+// start brings the goroutines to life.
+func (c *Comm) start() {
+	for _, p := range c.peers {
+		if p == nil {
+			continue
+		}
+		for _, l := range p.links {
+			group, receive := &c.movers, l.receiveData
+			if l.index == 0 {
+				group, receive = &c.talkers, l.receiveControl
+			}
+			group.Go(func() {
+				c.lost(l, l.send())
+				l.closeWrite()
+			})
+			group.Go(func() { c.lost(l, receive()) })
+		}
+	}
+	c.watchers.Go(c.watch)
+}
+
+// Info implements collective.Comm.
+func (c *Comm) Info() collective.Info { return c.info }
+
+// AllReduce implements collective.Comm.
+func (c *Comm) AllReduce(b collective.Buf, op collective.Op, meta collective.OpMeta) collective.Work {
+	return c.issue(&collective.Call{Kind: collective.KindAllReduce, In: b, Out: b, Op: op, Meta: meta}, nil)
+}
+
+// ReduceScatter implements collective.Comm.
+func (c *Comm) ReduceScatter(in, out collective.Buf, op collective.Op, meta collective.OpMeta) collective.Work {
+	return c.issue(&collective.Call{Kind: collective.KindReduceScatter, In: in, Out: out, Op: op, Meta: meta}, nil)
+}
+
+// AllGather implements collective.Comm.
+func (c *Comm) AllGather(in, out collective.Buf, meta collective.OpMeta) collective.Work {
+	return c.issue(&collective.Call{Kind: collective.KindAllGather, In: in, Out: out, Meta: meta}, nil)
+}
+
+// Broadcast implements collective.Comm.
+func (c *Comm) Broadcast(b collective.Buf, root collective.Rank, meta collective.OpMeta) collective.Work {
+	return c.issue(&collective.Call{Kind: collective.KindBroadcast, In: b, Out: b, To: root, Meta: meta}, nil)
+}
+
+// Barrier implements collective.Comm.
+func (c *Comm) Barrier(meta collective.OpMeta) collective.Work {
+	return c.issue(&collective.Call{Kind: collective.KindBarrier, Meta: meta}, nil)
+}
+
+// SendRecv implements collective.Comm.
+func (c *Comm) SendRecv(send collective.Buf, to collective.Rank, recv collective.Buf, from collective.Rank, meta collective.OpMeta) collective.Work {
+	return c.issue(&collective.Call{Kind: collective.KindSendRecv, In: send, To: to, Out: recv, From: from, Meta: meta}, nil)
+}
+
+// issue queues a call, or fails it at once, and begins it if none is under
+// way.
+func (c *Comm) issue(call *collective.Call, r *region) collective.Work {
+	err := call.Check(c.info.Rank, c.info.World)
+	switch {
+	case err != nil:
+	case call.In.Device() != 0 || call.Out.Device() != 0:
+		err = fmt.Errorf("device memory: %w", collective.ErrUnsupported)
+	case call.In.Size() > maxBytes || call.Out.Size() > maxBytes:
+		err = fmt.Errorf("buffer of more than %d bytes: %w", int64(maxBytes), collective.ErrUnsupported)
+	}
+	if err != nil {
+		return collective.FailedWork(call.Fail(c.info, err))
+	}
+	c.mu.Lock()
+	if err := c.whyNot(); err != nil {
+		c.mu.Unlock()
+		return collective.FailedWork(call.Fail(c.info, err))
+	}
+	token := c.queue.push(queued{*call, r})
+	begun := c.begin()
+	c.mu.Unlock()
+	if begun {
+		c.run()
+	}
+	return collective.NewWork(c, token)
+}
+
+// whyNot is why no operation can be issued. c.mu is held.
+func (c *Comm) whyNot() error {
+	switch {
+	case c.failed != nil:
+		return c.failed
+	case c.verdict != nil:
+		return c.withCause(c.verdict)
+	case c.closing:
+		return closedBy(c.info.Rank)
+	}
+	return nil
+}
+
+func closedBy(r collective.Rank) *collective.AbortError {
+	return &collective.AbortError{By: r, Kind: collective.ErrClosed, Reason: "closed"}
+}
+
+// withCause adds the error that this rank gave to Abort. c.mu is held.
+func (c *Comm) withCause(e *collective.AbortError) error {
+	if e.By == c.info.Rank && c.cause != nil && e.Kind == nil {
+		e.Cause = c.cause
+	}
+	return e
+}
+
+// Abort implements collective.Comm.
+func (c *Comm) Abort(cause error) {
+	if cause == nil {
+		cause = errors.New("no cause given")
+	}
+	c.mu.Lock()
+	if c.verdict == nil {
+		c.cause = cause
+	}
+	c.mu.Unlock()
+	c.end(&collective.AbortError{By: c.info.Rank, Reason: cause.Error()}, 0)
+}
+
+// others is the set of all ranks but this one.
+func (c *Comm) others() ranks { return (ranks(1)<<c.info.World - 1) &^ c.only(c.info.Rank) }
+
+func (c *Comm) only(r collective.Rank) ranks { return 1 << r }

@@ -1,0 +1,185 @@
+package tcp
+
+import (
+	"fmt"
+	"io"
+)
+
+// receiveData reads the frames of a data link, straight to where they belong.
+func (l *link) receiveData() error {
+	for {
+		h, sum, err := l.readHeader(l.comm.o.Segment)
+		if err != nil {
+			return err
+		}
+		switch h.kind {
+		case frameBeat:
+			if h.length != 0 || sum != 0 {
+				return fmt.Errorf("%w: heartbeat with a body", errCorrupt)
+			}
+		case frameScatter, frameGather, frameRingSum, frameRing:
+			if err := l.land(&h, sum); err != nil {
+				return err
+			}
+		default:
+			return fmt.Errorf("%w: %v frame on a data link", errCorrupt, h.kind)
+		}
+	}
+}
+
+// land receives a segment. If this rank has not yet begun the operation, it
+// waits, and so does the sender, as TCP has it.
+func (l *link) land(h *header, sum uint32) error {
+	c := l.comm
+	if err := c.awaitOp(h.op); err != nil {
+		return err
+	}
+	o := &c.cur
+	if h.sig != o.hash {
+		return c.mistrust(l, h)
+	}
+	dst, err := o.place(l, h)
+	if err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(l.conn, dst); err != nil {
+		return err
+	}
+	if checksum(dst) != sum {
+		return fmt.Errorf("%w: %v segment %d of operation %d has a wrong checksum", errCorrupt, h.kind, h.seg, h.op)
+	}
+	o.alive.Store(c.clock.Load())
+	o.landed(l, h)
+	c.done(1)
+	return nil
+}
+
+// mistrust stops reading a link that carries another operation than the
+// current one. The begin frames tell who is out of step; the watchman waits
+// for them.
+func (c *Comm) mistrust(l *link, h *header) error {
+	c.mu.Lock()
+	if c.doubted == 0 {
+		c.doubted = c.clock.Load() + 1
+	}
+	c.odd = fmt.Sprintf("%v: %v frame of signature %08x in operation %d of signature %08x", l, h.kind, h.sig, h.op, c.cur.hash)
+	c.mu.Unlock()
+	c.gate.enter()
+	defer c.gate.leave()
+	for !c.dead.Load() {
+		c.gate.cond.Wait()
+	}
+	return errDead
+}
+
+// place is where a segment goes. A frame that is not expected is an error.
+func (o *op) place(l *link, h *header) ([]byte, error) {
+	from, me, world := int(l.peer.rank), int(o.c.info.Rank), o.c.info.World
+	stray := func(why string) ([]byte, error) {
+		return nil, fmt.Errorf("%w: %v segment %d of %d bytes of operation %d: %s", errCorrupt, h.kind, h.seg, h.length, h.op, why)
+	}
+	p := &o.plan
+	if h.kind == frameGather {
+		p = &o.back
+	}
+	part, s, ok := p.locate(int(h.seg), world)
+	if !ok || o.short {
+		return stray("there is no such segment")
+	}
+	lo, hi := p.span(part, s)
+	if int(h.length) != hi-lo || 1+s%(len(l.peer.links)-1) != l.index {
+		return stray("not as it was cut")
+	}
+	switch {
+	case o.circles:
+		return o.placeInRing(l, h, part, lo, hi)
+	case h.kind == frameScatter && part == me && o.scatterFrom.has(from):
+		if o.parts[s].Load()>>from&1 != 0 {
+			return stray("came before")
+		}
+		if !o.reduces {
+			return o.out[lo:hi], nil
+		}
+		if slots := len(l.peer.slots); s >= slots && !o.c.await(&o.folded[s-slots]) {
+			return nil, errDead
+		}
+		return l.peer.slot(s)[:hi-lo], nil
+	case h.kind == frameGather && part == o.part(from) && o.gatherFrom.has(from):
+		if o.got[h.seg].Or(gotResult)&gotResult != 0 {
+			return stray("came before")
+		}
+		// The sender has this rank's contribution; it must have left for good.
+		if o.reduces && !o.c.await(&o.gone[h.seg]) {
+			return nil, errDead
+		}
+		return o.out[lo:hi], nil
+	}
+	return stray("not expected from this rank")
+}
+
+// landed does what a segment that has come makes possible.
+func (o *op) landed(l *link, h *header) {
+	if o.circles {
+		o.landedInRing(l, h)
+		return
+	}
+	if h.kind != frameScatter {
+		return
+	}
+	_, s, _ := o.plan.locate(int(h.seg), o.c.info.World)
+	bit := uint64(1) << l.peer.rank
+	if old := o.parts[s].Or(bit); old|bit != uint64(o.scatterFrom) {
+		return
+	}
+	if o.reduces {
+		o.combine(l.fold, s)
+		o.folded[s].Store(true)
+		o.c.gate.knock()
+	}
+	o.gather(s)
+}
+
+// combine adds up segment s of this rank's part from all ranks.
+func (o *op) combine(f *folder, s int) {
+	me := int(o.c.info.Rank)
+	lo, hi := o.plan.span(me, s)
+	for r, p := range o.c.peers {
+		if r == me {
+			f.views[r] = o.in[lo:hi]
+		} else {
+			f.views[r] = p.slot(s)[:hi-lo]
+		}
+	}
+	first := 0 // of the part within out
+	if len(o.out) < len(o.in) {
+		first, _ = o.plan.bounds(me)
+	}
+	f.into(o.out[lo-first:hi-first], o.call.In.Type(), o.call.Op)
+}
+
+// Slots are where segments wait to be combined: two at least for each link,
+// so that one can be received while another waits for the other ranks.
+const minSlots = 4
+
+// slot is that of segment s.
+func (p *peer) slot(s int) []byte { return p.slots[s%len(p.slots)] }
+
+// reserveSlots provides for segments of a size. c.mu is held and no
+// operation is under way.
+func (c *Comm) reserveSlots(size int) {
+	for _, p := range c.peers {
+		if p == nil {
+			continue
+		}
+		links := len(p.links) - 1
+		n := links * max(2, (minSlots+links-1)/links)
+		if len(p.slots) < n {
+			p.slots = make([][]byte, n)
+		}
+		for i := range p.slots {
+			if len(p.slots[i]) < size {
+				p.slots[i] = make([]byte, size)
+			}
+		}
+	}
+}

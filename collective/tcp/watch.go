@@ -1,0 +1,165 @@
+package tcp
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/espalier-ml/espalier/collective"
+)
+
+// watchman holds the times of watch in ticks of its clock.
+type watchman struct {
+	tick    time.Duration
+	beat    uint32 // between heartbeats
+	silence uint32 // 0 for never
+	timeout uint32
+	doubt   uint32 // before ranks that disagree are named without waiting for others
+	broken  uint32 // before a lost data link counts, if the control link says nothing
+	drain   uint32
+}
+
+func newWatchman(o *Options) watchman {
+	w := watchman{tick: min(max(min(o.Heartbeat/4, o.Timeout/8), time.Millisecond), 50*time.Millisecond)}
+	n := func(d time.Duration) uint32 { return uint32(max(1, min((d+w.tick-1)/w.tick, 1<<30))) }
+	w.beat, w.timeout, w.drain = n(o.Heartbeat), n(o.Timeout), n(drainTime)
+	w.doubt, w.broken = n(300*time.Millisecond), n(100*time.Millisecond)
+	if o.Silence > 0 {
+		w.silence = n(o.Silence)
+	}
+	return w
+}
+
+// watch is the goroutine that sees to all that depends on time.
+func (c *Comm) watch() {
+	w := newWatchman(&c.o)
+	ticker := time.NewTicker(w.tick)
+	defer ticker.Stop()
+	last := time.Now()
+	for {
+		select {
+		case <-c.stop:
+			return
+		case now := <-ticker.C:
+			t := c.clock.Add(1)
+			if now.Sub(last) > 3*c.o.Heartbeat {
+				c.forgive(t) // it was this process that paused
+			}
+			last = now
+			if t%w.beat == 0 {
+				c.beat()
+			}
+			c.inspect(&w, t)
+		}
+	}
+}
+
+// forgive starts all waits anew.
+func (c *Comm) forgive(t uint32) {
+	c.cur.alive.Store(t)
+	for _, p := range c.peers {
+		if p != nil {
+			p.heard.Store(t)
+		}
+	}
+}
+
+func (c *Comm) beat() {
+	for _, p := range c.peers {
+		if p != nil {
+			for _, l := range p.links {
+				l.beat()
+			}
+		}
+	}
+}
+
+// inspect ends the group if somebody is silent, late or out of step.
+func (c *Comm) inspect(w *watchman, t uint32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	deadline := func(format string, args ...any) {
+		c.condemn(&collective.AbortError{By: c.info.Rank, Kind: collective.ErrDeadline, Reason: fmt.Sprintf(format, args...)}, 0)
+	}
+	if c.verdict != nil {
+		if t-c.condemned > w.drain {
+			c.condemn(c.verdict, 0)
+		}
+		return
+	}
+	for _, p := range c.peers {
+		switch {
+		case p == nil || p.left:
+		case w.silence > 0 && t-p.heard.Load() > w.silence:
+			deadline("no sign of life from rank %d for %v", p.rank, c.o.Silence)
+		case p.broken != "" && t-p.brokenAt > w.broken:
+			c.condemn(&collective.AbortError{By: p.rank, Reason: p.broken}, 0)
+		}
+	}
+	if !c.running {
+		return
+	}
+	if c.doubted != 0 && t-c.doubted > w.doubt {
+		c.accuse()
+	}
+	if t-c.cur.alive.Load() > w.timeout {
+		deadline("waited %v for ranks %v in %v", c.o.Timeout, c.missing(), &c.cur.sig)
+	}
+}
+
+// accuse names ranks that disagree, without waiting for the rest. c.mu is
+// held.
+func (c *Comm) accuse() {
+	from := c.box(c.begun.Load()).from
+	if text := disagreement(from); text != "" {
+		c.condemn(&collective.AbortError{By: c.info.Rank, Kind: collective.ErrDesync, Reason: text}, 0)
+	} else if c.odd != "" {
+		c.condemn(&collective.AbortError{By: c.info.Rank, Reason: c.odd}, 0)
+	}
+}
+
+// missing lists the ranks that the current operation waits for: those that
+// have not begun it, or else those whose data is not here. c.mu is held.
+func (c *Comm) missing() []int {
+	var late, slow []int
+	o, me := &c.cur, int(c.info.Rank)
+	for r, l := range c.box(c.begun.Load()).from {
+		if r == me {
+			continue
+		}
+		if !l.here {
+			late = append(late, r)
+		}
+		if o.owes(r) {
+			slow = append(slow, r)
+		}
+	}
+	if len(late) > 0 {
+		return late
+	}
+	return slow
+}
+
+// owes reports whether data of a rank is missing.
+func (o *op) owes(r int) bool {
+	if o.short {
+		return false
+	}
+	if o.circles {
+		return r == o.prev()
+	}
+	if o.scatterFrom.has(r) {
+		for s := range o.plan.segments(int(o.c.info.Rank)) {
+			if o.parts[s].Load()>>r&1 == 0 {
+				return true
+			}
+		}
+	}
+	if o.gatherFrom.has(r) {
+		for s := range o.back.segments(o.part(r)) {
+			if o.got[o.back.number(o.part(r), s)].Load()&gotResult == 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
