@@ -213,6 +213,12 @@ func (r *Run) boundary(ctx context.Context) error {
 // Propose asks for a mutation; it is made when the method's On returns.
 func (r *Run) Propose(m *Mutation) { r.proposed = m }
 
+// Note records something that a method did without changing a shape.
+func (r *Run) Note(event, text string) {
+	r.cfg.Report(&metrics.Event{Step: int64(r.Step), Seconds: metrics.Number(r.seconds()), Event: event, Text: text,
+		Params: int64(r.net.graph.ParamCount()), Batch: r.net.batch})
+}
+
 // Graph is the network as it is traced now.
 func (r *Run) Graph() *graph.Graph { return r.net.graph }
 

@@ -109,6 +109,10 @@ type traceError struct{ error }
 
 func fail(format string, args ...any) { panic(traceError{fmt.Errorf(format, args...)}) }
 
+// Fail ends the tracing of a model that cannot be built; Trace returns the
+// message as its error.
+func Fail(format string, args ...any) { fail(format, args...) }
+
 // Train reports whether the graph is traced for training.
 func (g *Graph) Train() bool { return g.cfg.Train }
 
