@@ -183,7 +183,7 @@ workers and threads, and being stopped and continued, never change a bit of it.
 		return usage("%w; see %s --help", err, c.CommandPath())
 	})
 	root.AddCommand(a.trainCommand(), a.workerCommand(), a.evalCommand(), a.exportCommand(),
-		a.dataCommand(), a.doctorCommand(), a.configCommand(), a.versionCommand())
+		a.dataCommand(), a.doctorCommand(), a.configCommand(), a.benchCommand(), a.versionCommand())
 	root.SetHelpCommand(&cobra.Command{Use: "help [command]", Short: "Help about any command", Hidden: true,
 		RunE: func(c *cobra.Command, args []string) error {
 			target, _, err := c.Root().Find(args)
