@@ -151,6 +151,15 @@ var checks = []struct {
 	{"sgd rates", &SGD{W: f("w", 3, 4), G: f("g", 3, 4), Blocks: blocks, Rates: f("r", 3)}, "Rates is r f32[3], want f32[2]"},
 	{"adam", &Adam{W: f("w", 12), G: f("g", 12), M: f("m", 12), V: f("v", 12), Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, Blocks: blocks, Rates: f("r", 2), Corr1: f("c", 2), Corr2: f("d", 2)}, ""},
 	{"adam beta", &Adam{W: f("w", 12), G: f("g", 12), M: f("m", 12), V: f("v", 12), Beta1: 0.9, Beta2: 1, Eps: 1e-8, Blocks: blocks, Rates: f("r", 2), Corr1: f("c", 2), Corr2: f("d", 2)}, "beta2 1, want [0, 1)"},
+	{"avagrad", &AvaGrad{W: f("w", 12), G: f("g", 12), M: f("m", 12), V: f("v", 12), Eps: 1, Blocks: blocks, Rates: f("r", 2), Corr1: f("c", 2), Corr2: f("d", 2), Gamma: f("n", 1), Next: f("x", 2), Squares: f("s", 2, 2)}, ""},
+	{"avagrad next", &AvaGrad{W: f("w", 12), G: f("g", 12), M: f("m", 12), V: f("v", 12), Eps: 1, Blocks: blocks, Rates: f("r", 2), Corr1: f("c", 2), Corr2: f("d", 2), Next: f("x", 2)}, "want none without Squares"},
+	{"avagrad squares", &AvaGrad{W: f("w", 12), G: f("g", 12), M: f("m", 12), V: f("v", 12), Eps: 1, Blocks: blocks, Rates: f("r", 2), Corr1: f("c", 2), Corr2: f("d", 2), Next: f("x", 2), Squares: f("s", 2)}, "Squares is s f32[2], want f32[2 2]"},
+	{"avagrad beta", &AvaGrad{W: f("w", 12), G: f("g", 12), M: f("m", 12), V: f("v", 12), Beta1: 1, Eps: 1, Blocks: blocks, Rates: f("r", 2), Corr1: f("c", 2), Corr2: f("d", 2)}, "beta1 1, want [0, 1)"},
+	{"rate squares", &RateSquares{V: f("v", 12), Corr: f("c", 2), Eps: 1, Blocks: blocks, Out: f("s", 2, 2)}, ""},
+	{"rate squares eps", &RateSquares{V: f("v", 12), Corr: f("c", 2), Blocks: blocks, Out: f("s", 2, 2)}, "eps 0, want it above 0"},
+	{"adabound", &AdaBound{W: f("w", 12), G: f("g", 12), M: f("m", 12), V: f("v", 12), Max: f("x", 12), Blocks: blocks, Rates: f("r", 2), Beta1: f("b", 2), Scale: f("s", 2), Lower: f("l", 2), Upper: f("u", 2)}, ""},
+	{"adabound upper", &AdaBound{W: f("w", 12), G: f("g", 12), M: f("m", 12), V: f("v", 12), Blocks: blocks, Rates: f("r", 2), Beta1: f("b", 2), Scale: f("s", 2), Lower: f("l", 2)}, "Upper is missing"},
+	{"adabound box", &AdaBound{W: f("w", 12), G: f("g", 12), M: f("m", 12), V: f("v", 12), Box: [2]float32{1, 0}, Blocks: blocks, Rates: f("r", 2), Beta1: f("b", 2), Scale: f("s", 2), Lower: f("l", 2), Upper: f("u", 2)}, "want its lower end first"},
 	{"block squares", &BlockSquares{W: f("w", 12), Blocks: blocks, Out: f("o", 2)}, ""},
 
 	{"view outside", &Fill{Y: &Tensor{Name: "v", Shape: []int{4}, Base: whole, BaseOff: 21}}, "want it inside"},
@@ -195,7 +204,7 @@ func TestCheckMissing(t *testing.T) {
 		&BatchNorm{}, &BatchNormInfer{}, &BatchNormGrad{}, &LayerNorm{}, &LayerNormGrad{}, &Softmax{}, &SoftmaxGrad{}, &SoftmaxXent{},
 		&Unary{}, &UnaryGrad{}, &Binary{}, &Axpby{}, &Fill{}, &Dropout{}, &Transpose{}, &Slab{}, &Gather{}, &GatherGrad{},
 		&Pool{}, &PoolGrad{}, &GlobalPool{}, &GlobalPoolGrad{}, &Reduce{}, &Expand{}, &ChannelMap{}, &ChannelMapGrad{},
-		&SGD{}, &Adam{}, &BlockSquares{}}
+		&SGD{}, &Adam{}, &BlockSquares{}, &AvaGrad{}, &RateSquares{}, &AdaBound{}}
 	for _, op := range ops {
 		if err := Check(op); err == nil || !strings.Contains(err.Error(), "is missing") {
 			t.Errorf("%T{}: %v, want a missing operand", op, err)

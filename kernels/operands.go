@@ -249,6 +249,28 @@ func (o *Adam) Inputs() []*Tensor { return list(o.W, o.G, o.M, o.V, o.Rates, o.C
 func (o *Adam) Outputs() []*Tensor { return list(o.W, o.M, o.V) }
 
 // Inputs lists the operands that o reads.
+func (o *AvaGrad) Inputs() []*Tensor {
+	return list(o.W, o.G, o.M, o.V, o.Rates, o.Corr1, o.Corr2, o.Gamma, o.Next)
+}
+
+// Outputs lists the operands that o writes.
+func (o *AvaGrad) Outputs() []*Tensor { return list(o.W, o.M, o.V, o.Squares) }
+
+// Inputs lists the operands that o reads.
+func (o *RateSquares) Inputs() []*Tensor { return list(o.V, o.Corr) }
+
+// Outputs lists the operands that o writes.
+func (o *RateSquares) Outputs() []*Tensor { return list(o.Out) }
+
+// Inputs lists the operands that o reads.
+func (o *AdaBound) Inputs() []*Tensor {
+	return list(o.W, o.G, o.M, o.V, o.Max, o.Rates, o.Beta1, o.Scale, o.Lower, o.Upper)
+}
+
+// Outputs lists the operands that o writes.
+func (o *AdaBound) Outputs() []*Tensor { return list(o.W, o.M, o.V, o.Max) }
+
+// Inputs lists the operands that o reads.
 func (o *BlockSquares) Inputs() []*Tensor { return list(o.W) }
 
 // Outputs lists the operands that o writes.

@@ -43,6 +43,61 @@ type Adam struct {
 	Corr1, Corr2 *Tensor // [Blocks.N]
 }
 
+// AvaGrad is one step of AvaGrad or AvaGradW (Savarese et al., CVPR 2021,
+// arXiv 1912.01823) or, without Gamma, of Delayed Adam on one parameter. The
+// step divides by the root of V as it was before this gradient entered it:
+// g = GradFactor·G (+ Decay·W unless Decoupled), M = β₁·M + (1-β₁)·g,
+// W -= Rate·Rates[b]·(Gamma·Corr1[b]·M/(Corr2[b]·√V+ε) (+ Decay·W if
+// Decoupled)), then V = β₂·V + (1-β₂)·g². A block of rate 0 keeps its W and
+// still updates M and V.
+//
+// With Next and Squares it also sums the rates of the old V, as RateSquares
+// does with the correction Next, in the same pass.
+type AvaGrad struct {
+	W, G, M, V    *Tensor
+	Beta1, Beta2  float32
+	Eps           float32
+	Decay         float32
+	Decoupled     bool
+	Blocks        Blocks
+	Rates         *Tensor // [Blocks.N]
+	Corr1, Corr2  *Tensor // [Blocks.N]
+	Gamma         *Tensor // [1]: the normaliser; nil means 1
+	Next, Squares *Tensor // [Blocks.N] and [Blocks.N, 2], or nil
+}
+
+// RateSquares is Σ (1/(Corr[b]·√V+ε))² over the entries of each block b,
+// accumulated in float64 in a fixed order: the sum is Out[b,0] + Out[b,1],
+// the first being the nearest float32.
+type RateSquares struct {
+	V      *Tensor
+	Corr   *Tensor // [Blocks.N]
+	Eps    float32
+	Blocks Blocks
+	Out    *Tensor // [Blocks.N, 2]
+}
+
+// AdaBound is one step of AdaBound (Luo et al., ICLR 2019, arXiv 1902.09843)
+// on one parameter: g = GradFactor·G (+ Decay·W unless Decoupled),
+// M = β·M + (1-β)·g with β = Beta1[b], V = β₂·V + (1-β₂)·g²,
+// η = min(max(Scale[b]/(√V+ε), Lower[b]), Upper[b]),
+// W = W - Rate·Rates[b]·η·M (- Decay·W if Decoupled: no rate multiplies it).
+// With Max, Max = max(Max, V) stands for V in η (AMSBound). W is then clipped
+// to Box, unless both of its ends are 0.
+type AdaBound struct {
+	W, G, M, V   *Tensor
+	Max          *Tensor // nil but for AMSBound
+	Beta2        float32
+	Eps          float32 // may be 0
+	Decay        float32
+	Decoupled    bool
+	Box          [2]float32
+	Blocks       Blocks
+	Rates        *Tensor // [Blocks.N], like those below
+	Beta1, Scale *Tensor
+	Lower, Upper *Tensor // not negative
+}
+
 // BlockSquares is Out[b] = Σ W² over the entries of block b, accumulated in
 // float64 in a fixed order and rounded to float32 at the end.
 type BlockSquares struct {

@@ -10,6 +10,12 @@ func lowerOptim(l *lowering, op kernels.Op) []stage {
 		return lowerAdam(l, o)
 	case *kernels.BlockSquares:
 		return lowerBlockSquares(l, o)
+	case *kernels.AvaGrad:
+		return lowerAvaGrad(l, o)
+	case *kernels.RateSquares:
+		return lowerRateSquares(l, o)
+	case *kernels.AdaBound:
+		return lowerAdaBound(l, o)
 	}
 	return nil
 }

@@ -51,3 +51,28 @@ func addSquares4(sum *float64, x *float32, width int, groups int)
 //
 //go:noescape
 func addSquares1(sum *float64, x *float32, width int, groups int)
+
+// avagrad is one step of kernels.AvaGrad: w -= d·w + a·m/(corr·√v+eps); new1 is 1-beta1, new2 1-beta2.
+//
+//go:noescape
+func avagrad(w *float32, grad *float32, m *float32, v *float32, a *float32, d *float32, corr *float32, n int, factor float32, l2 float32, beta1 float32, new1 float32, beta2 float32, new2 float32, eps float32)
+
+// avagradSquares is one step of kernels.AvaGrad: w -= d·w + a·m/(corr·√v+eps); new1 is 1-beta1, new2 1-beta2.
+//
+//go:noescape
+func avagradSquares(w *float32, grad *float32, m *float32, v *float32, a *float32, d *float32, corr *float32, next *float32, sum *float64, n int, factor float32, l2 float32, beta1 float32, new1 float32, beta2 float32, new2 float32, eps float32)
+
+// rateSquares adds (1/(corr·√v+eps))² to sum, column by column.
+//
+//go:noescape
+func rateSquares(v *float32, corr *float32, sum *float64, n int, eps float32)
+
+// adabound is one step of kernels.AdaBound: l2 enters the gradient, decay the step; new2 is 1-beta2.
+//
+//go:noescape
+func adabound(w *float32, grad *float32, m *float32, v *float32, rate *float32, beta1 *float32, scale *float32, lower *float32, upper *float32, n int, factor float32, l2 float32, decay float32, beta2 float32, new2 float32, eps float32, low float32, high float32)
+
+// amsbound is one step of kernels.AdaBound: l2 enters the gradient, decay the step; new2 is 1-beta2.
+//
+//go:noescape
+func amsbound(w *float32, grad *float32, m *float32, v *float32, rate *float32, beta1 *float32, scale *float32, lower *float32, upper *float32, top *float32, n int, factor float32, l2 float32, decay float32, beta2 float32, new2 float32, eps float32, low float32, high float32)

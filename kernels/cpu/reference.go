@@ -89,6 +89,12 @@ func (l *lowering) reference(op kernels.Op) []stage {
 		return l.refAdam(o)
 	case *kernels.BlockSquares:
 		return l.refBlockSquares(o)
+	case *kernels.AvaGrad:
+		return l.refAvaGrad(o)
+	case *kernels.RateSquares:
+		return l.refRateSquares(o)
+	case *kernels.AdaBound:
+		return l.refAdaBound(o)
 	}
 	return nil
 }

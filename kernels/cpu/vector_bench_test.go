@@ -155,6 +155,14 @@ func BenchmarkOptim(b *testing.B) {
 		w, g, m, v := f32("w", n), f32("g", n), f32("m", n), f32("v", n)
 		streamed{"sgd/" + c.name, &kernels.SGD{W: w, G: g, M: m, Momentum: 0.9, Blocks: c.blocks, Rates: of("r"), FirstBlock: of("f")}, 20 * n}.bench(b)
 		streamed{"adam/" + c.name, &kernels.Adam{W: w, G: g, M: m, V: v, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, Blocks: c.blocks, Rates: of("r"), Corr1: of("c"), Corr2: of("d")}, 28 * n}.bench(b)
+		a := kernels.AvaGrad{W: w, G: g, M: m, V: v, Beta1: 0.9, Beta2: 0.999, Eps: 0.1, Blocks: c.blocks, Rates: of("r"), Corr1: of("c"), Corr2: of("d"), Gamma: f32("n", 1)}
+		streamed{"avagrad/" + c.name, &a, 28 * n}.bench(b)
+		fused := a
+		fused.Next, fused.Squares = of("x"), f32("s", c.blocks.N, 2)
+		streamed{"avagradFused/" + c.name, &fused, 28 * n}.bench(b)
+		streamed{"rateSquares/" + c.name, &kernels.RateSquares{V: v, Corr: of("c"), Eps: 0.1, Blocks: c.blocks, Out: f32("o", c.blocks.N, 2)}, 4 * n}.bench(b)
+		streamed{"adabound/" + c.name, &kernels.AdaBound{W: w, G: g, M: m, V: v, Beta2: 0.999, Eps: 1e-8, Blocks: c.blocks, Rates: of("r"),
+			Beta1: of("b"), Scale: of("s"), Lower: of("l"), Upper: of("u")}, 28 * n}.bench(b)
 		streamed{"squares/" + c.name, &kernels.BlockSquares{W: w, Blocks: c.blocks, Out: of("o")}, 4 * n}.bench(b)
 	}
 }

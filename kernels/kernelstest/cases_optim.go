@@ -54,6 +54,13 @@ func (s *suite) optimizers() {
 					Rates: m.Positive("rates", b.N), Corr1: m.Positive("corr1", b.N), Corr2: m.Positive("corr2", b.N)}
 			})
 		}
+		for i := range 4 {
+			s.one("avagrad "+p.name+flags("decoupled", i%2 > 0, "squares", i > 1), func(m *Memory) kernels.Op { return avagradCase(m, b, i%2 > 0, i > 1) })
+			s.one("adabound "+p.name+flags("decoupled", i%2 > 0, "max", i > 1), func(m *Memory) kernels.Op { return adaboundCase(m, b, i%2 > 0, i > 1) })
+		}
+		s.one("ratesquares "+p.name, func(m *Memory) kernels.Op {
+			return &kernels.RateSquares{V: m.Positive("v", b.Rows, b.Cols), Corr: m.Positive("corr", b.N), Eps: 1e-2, Blocks: b, Out: m.Out("out", b.N, 2)}
+		})
 		s.one("blocksquares "+p.name, func(m *Memory) kernels.Op {
 			return &kernels.BlockSquares{W: m.Random("w", b.Rows*b.Cols), Blocks: b, Out: m.Out("out", b.N)}
 		})
@@ -62,4 +69,25 @@ func (s *suite) optimizers() {
 		return &kernels.SGD{W: m.Random("w", 4099), G: m.Random("g", 4099), M: m.Random("m", 4099), Momentum: 0.5,
 			Blocks: kernels.Blocks{Rows: 1, Cols: 4099, N: 1}, Rates: m.Positive("rates", 1), FirstBlock: m.Fill("first", func(int) float32 { return 0 }, 1)}
 	})
+}
+
+func avagradCase(m *Memory, b kernels.Blocks, decoupled, squares bool) kernels.Op {
+	o := &kernels.AvaGrad{W: m.Random("w", b.Rows, b.Cols), G: m.Random("g", b.Rows, b.Cols), M: m.Random("m", b.Rows, b.Cols), V: m.Positive("v", b.Rows, b.Cols),
+		Beta1: 0.9, Beta2: 0.99, Eps: 1e-3, Decay: 0.02, Decoupled: decoupled, Blocks: b,
+		Rates: m.Positive("rates", b.N), Corr1: m.Positive("corr1", b.N), Corr2: m.Positive("corr2", b.N)}
+	if squares {
+		o.Gamma, o.Next, o.Squares = m.Positive("gamma", 1), m.Positive("next", b.N), m.Out("squares", b.N, 2)
+	}
+	return o
+}
+
+func adaboundCase(m *Memory, b kernels.Blocks, decoupled, top bool) kernels.Op {
+	o := &kernels.AdaBound{W: m.Random("w", b.Rows, b.Cols), G: m.Random("g", b.Rows, b.Cols), M: m.Random("m", b.Rows, b.Cols), V: m.Positive("v", b.Rows, b.Cols),
+		Beta2: 0.99, Eps: 1e-8, Decay: 0.02, Decoupled: decoupled, Blocks: b,
+		Rates: m.Positive("rates", b.N), Beta1: m.Fill("beta1", func(i int) float32 { return 0.9 / float32(i+1) }, b.N), Scale: m.Positive("scale", b.N),
+		Lower: m.Fill("lower", func(int) float32 { return 0.7 }, b.N), Upper: m.Fill("upper", func(int) float32 { return 1.2 }, b.N)}
+	if top {
+		o.Max, o.Box = m.Positive("max", b.Rows, b.Cols), [2]float32{-1, 0.5}
+	}
+	return o
 }

@@ -39,7 +39,8 @@ func toleranceOf(op kernels.Op) tolerance {
 			return exact
 		}
 		return rounded
-	case *kernels.UnaryGrad, *kernels.Softmax, *kernels.BatchNormInfer, *kernels.Adam, *kernels.PoolGrad:
+	case *kernels.UnaryGrad, *kernels.Softmax, *kernels.BatchNormInfer, *kernels.Adam, *kernels.PoolGrad,
+		*kernels.AvaGrad, *kernels.RateSquares, *kernels.AdaBound:
 		return function
 	case *kernels.Attention, *kernels.AttentionGrad, *kernels.LSTM, *kernels.LSTMGrad,
 		*kernels.BatchNorm, *kernels.BatchNormGrad, *kernels.LayerNorm, *kernels.LayerNormGrad, *kernels.SoftmaxXent:

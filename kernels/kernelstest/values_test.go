@@ -205,6 +205,35 @@ var known = map[string]func(m *Memory) values{
 		o.Decoupled = true
 		return values{o, want{o.M: {1.5}, o.V: {3.25}, o.W: {1 - 0.25*(1.5*2/(math.Sqrt(13)+0.5)+0.3)}}}
 	},
+	"avagrad": func(m *Memory) values { // g = 1.3; the step divides by 4·√4+½
+		o := avagrad(m)
+		return values{o, want{o.M: {1.65}, o.V: {3.4225}, o.W: {1 - 0.25*3*2*1.65/8.5}, o.Squares: {0.16, 0}}} // 1/(1·√4+½)²
+	},
+	"avagradw without normaliser": func(m *Memory) values { // g = 1; decay ¾·0.4
+		o := avagrad(m)
+		o.Decoupled, o.Gamma, o.Next, o.Squares = true, nil, nil, nil
+		return values{o, want{o.M: {1.5}, o.V: {3.25}, o.W: {1 - 0.25*(0.3+2*1.5/8.5)}}}
+	},
+	"ratesquares": func(m *Memory) values {
+		out := m.Out("out", 2, 2)
+		b := kernels.Blocks{Rows: 1, Cols: 3, ColBlock: []int32{0, 1, 1}, N: 2}
+		return values{&kernels.RateSquares{V: m.of([]int{1, 3}, 9, 0, 1), Corr: m.of([]int{2}, 1, 1.5), Eps: 0.5, Blocks: b, Out: out},
+			want{out: {1 / 12.25, 1/12.25 - float64(float32(1/12.25)), 4 + 0.25, 0}}}
+	},
+	"adabound": func(m *Memory) values { // g = 1.3; 2/(√3.4225+½) = 0.85 is below the lower bound
+		o := adabound(m)
+		return values{o, want{o.M: {1.65}, o.V: {3.4225}, o.W: {1 - 0.25*0.9*1.65}}}
+	},
+	"adaboundw": func(m *Memory) values { // g = 1; decay ¾·0.4 whatever the rate
+		o := adabound(m)
+		o.Decoupled, o.Lower = true, m.of([]int{1}, 0)
+		return values{o, want{o.M: {1.5}, o.V: {3.25}, o.W: {1 - 0.3 - 0.25*1.5*2/(math.Sqrt(3.25)+0.5)}}}
+	},
+	"amsbound in a box": func(m *Memory) values { // 2/(√(9/4)+½) = 1 is above the upper bound
+		o := adabound(m)
+		o.V, o.Max, o.Upper, o.Lower, o.Box = m.of([]int{1}, 0), m.of([]int{1}, 2.25), m.of([]int{1}, 0.75), m.of([]int{1}, 0), [2]float32{0.8, 2}
+		return values{o, want{o.V: {0.25 * 1.69}, o.Max: {2.25}, o.W: {0.8}}} // 1 - ¼·¾·1.65 = 0.69
+	},
 	"blocksquares": func(m *Memory) values {
 		out := m.Out("out", 3)
 		b := kernels.Blocks{Rows: 2, Cols: 2, RowBlock: []int32{0, 1}, ColBlock: []int32{0, 1}, N: 3}
@@ -223,6 +252,20 @@ func adam(m *Memory) *kernels.Adam {
 	one := []int{1}
 	return &kernels.Adam{W: m.of(one, 1), G: m.of(one, 2), M: m.of(one, 2), V: m.of(one, 4), Beta1: 0.5, Beta2: 0.75, Eps: 0.5, Decay: 0.4,
 		Blocks: kernels.Blocks{Rows: 1, Cols: 1, N: 1}, Rates: m.of(one, 2), Corr1: m.of(one, 2), Corr2: m.of(one, 4)}
+}
+
+func avagrad(m *Memory) *kernels.AvaGrad {
+	one := []int{1}
+	return &kernels.AvaGrad{W: m.of(one, 1), G: m.of(one, 2), M: m.of(one, 2), V: m.of(one, 4), Beta1: 0.5, Beta2: 0.75, Eps: 0.5, Decay: 0.4,
+		Blocks: kernels.Blocks{Rows: 1, Cols: 1, N: 1}, Rates: m.of(one, 2), Corr1: m.of(one, 2), Corr2: m.of(one, 4), Gamma: m.of(one, 3),
+		Next: m.of(one, 1), Squares: m.Out("squares", 1, 2)}
+}
+
+func adabound(m *Memory) *kernels.AdaBound {
+	one := []int{1}
+	return &kernels.AdaBound{W: m.of(one, 1), G: m.of(one, 2), M: m.of(one, 2), V: m.of(one, 4), Beta2: 0.75, Eps: 0.5, Decay: 0.4,
+		Blocks: kernels.Blocks{Rows: 1, Cols: 1, N: 1}, Rates: m.of(one, 2), Beta1: m.of(one, 0.5), Scale: m.of(one, 2),
+		Lower: m.of(one, 0.9), Upper: m.of(one, 3)}
 }
 
 func TestKnownValues(t *testing.T) {

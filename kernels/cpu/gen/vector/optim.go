@@ -14,6 +14,7 @@ func optimFile() *file {
 	}
 	f.squares(4)
 	f.squares(1)
+	f.adaptive()
 	return f
 }
 
