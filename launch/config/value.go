@@ -190,7 +190,7 @@ func quote(s string) string {
 
 // Nearest is the word most like the given one, "" when none is.
 func Nearest(word string, words []string) string {
-	best, limit := "", len(word)/3+2
+	best, limit := "", len(word)/3+1
 	for _, w := range words {
 		if d := distance(strings.ToLower(word), w); d < limit {
 			best, limit = w, d

@@ -20,7 +20,7 @@ const stopGrace = 2 * time.Minute
 // many runs a job in worker processes.
 func (t *training) many(ctx context.Context, dir string, nproc, threads int) error {
 	args := []string{"worker", "--threads", strconv.Itoa(threads)}
-	spec := supervise.Spec{World: nproc, Stderr: t.app.stderr, Stdout: &recordReader{show: t.show, rest: t.app.stderr}, Grace: stopGrace, Log: t.log}
+	spec := supervise.Spec{World: nproc, Stderr: t.display, Stdout: &recordReader{show: t.display.Handle, rest: t.display}, Grace: stopGrace, Log: t.log}
 	if all := len(processors()); nproc*threads <= all {
 		spec.CPUs = supervise.SplitCPUs(nproc)
 	} else {

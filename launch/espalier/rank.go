@@ -70,15 +70,16 @@ func (k *rank) record(cfg *trainer.Config) (*metrics.Writer, error) {
 	return w, nil
 }
 
-// device chooses threads and processors. A process that is bound to as many
-// processors as it has threads gets one thread on each.
+// device chooses threads and processors. A worker that is bound to as many
+// processors as it has threads gets one thread on each; a process that has the
+// whole machine is left to the system, which knows who else is there.
 func (k *rank) device() cpu.Options {
 	o := cpu.Options{Threads: k.threads}
 	if k.crowded {
 		o.Spin = -1
 		return o
 	}
-	if mine := processors(); len(mine) == k.threads {
+	if mine := processors(); k.comm.Info().World > 1 && len(mine) == k.threads {
 		o.CPUs = mine
 	}
 	return o

@@ -1,42 +1,48 @@
 package main
 
 import (
-	"fmt"
 	"io"
 
+	"github.com/espalier-ml/espalier/launch/progress"
 	"github.com/espalier-ml/espalier/trainer/metrics"
 )
 
-// display shows a run while it goes on and remembers how far it is.
+// display shows a run while it goes on and remembers how far it is. Log lines
+// and what workers write to their standard error go through Write.
 type display struct {
-	out         io.Writer
+	io.Writer
+	progress    *progress.Progress // nil when quiet
 	step, steps int64
 }
 
-func (t *training) newDisplay(f *folder) *display {
-	d := &display{out: t.app.stderr}
-	if t.flags.quiet {
-		d.out = io.Discard
-	}
-	if s := f.log.Start; s != nil {
+// newDisplay shows what comes after the record so far.
+func newDisplay(stderr io.Writer, quiet bool, log *metrics.Log) *display {
+	d := &display{Writer: stderr}
+	if s := log.Start; s != nil {
 		d.steps = s.Steps
+	}
+	if !quiet {
+		d.progress = progress.New(stderr, progress.Options{})
+		d.progress.Recall(log)
+		d.Writer = d.progress
 	}
 	return d
 }
 
-func (d *display) Record(r metrics.Record) {
+// Handle takes in a record.
+func (d *display) Handle(r metrics.Record) {
 	d.step = max(d.step, r.At())
-	switch r := r.(type) {
-	case *metrics.Start:
-		d.steps = r.Steps
-		fmt.Fprintf(d.out, "%s: %s, %d workers\n", r.Job, r.Model, r.World)
-	case *metrics.Train:
-		fmt.Fprintf(d.out, "step %d/%d loss %.4f %.0f samples/s\n", r.Step, d.steps, r.Loss, r.SamplesPerSec)
-	case *metrics.Eval:
-		fmt.Fprintf(d.out, "step %d/%d %s loss %.4f\n", r.Step, d.steps, r.Split, r.Loss)
-	case *metrics.Event:
-		fmt.Fprintf(d.out, "step %d/%d %s %s\n", r.Step, d.steps, r.Event, r.Text)
+	if s, ok := r.(*metrics.Start); ok {
+		d.steps = s.Steps
+	}
+	if d.progress != nil {
+		d.progress.Handle(r)
 	}
 }
 
-func (d *display) Close() {}
+// Close leaves the last state on the screen.
+func (d *display) Close() {
+	if d.progress != nil {
+		d.progress.Close()
+	}
+}

@@ -22,10 +22,10 @@ import (
 
 // training is one invocation of train.
 type training struct {
-	app   *app
-	flags trainFlags
-	log   *zap.Logger
-	show  func(metrics.Record)
+	app     *app
+	flags   trainFlags
+	log     *zap.Logger
+	display *display
 }
 
 // run trains the job, then what it is to be compared with, and reports both.
@@ -78,20 +78,19 @@ func (t *training) one(ctx context.Context, job *config.Resolved) (release func(
 
 // train runs what the folder now describes, here or in workers.
 func (t *training) train(ctx context.Context, f *folder, cfg trainer.Config, nproc, threads int) (err error) {
-	if t.log, err = runLog(f.dir, t.app.stderr, t.flags.verbose, -1); err != nil {
+	t.display = newDisplay(t.app.stderr, t.flags.quiet, f.log)
+	defer t.display.Close()
+	if t.log, err = runLog(f.dir, t.display, t.flags.verbose, -1); err != nil {
 		return err
 	}
 	defer t.log.Sync()
-	d := t.newDisplay(f)
-	t.show = d.Record
 	if nproc == 1 {
 		err = t.alone(ctx, f.dir, cfg, threads)
 	} else {
 		err = t.many(ctx, f.dir, nproc, threads)
 	}
-	d.Close()
 	if errors.Is(err, supervise.ErrStopped) {
-		return stopped(ctx, f.dir, d.step, d.steps)
+		return stopped(ctx, f.dir, t.display.step, t.display.steps)
 	}
 	return err
 }
@@ -105,7 +104,7 @@ func (t *training) alone(ctx context.Context, dir string, cfg trainer.Config, th
 	defer lock.Close()
 	comm := solo.New(collective.Gen{})
 	defer comm.Close(context.Background())
-	k := &rank{cfg: cfg, dir: dir, comm: comm, threads: threads, crowded: threads > len(processors()), show: t.show, log: t.log}
+	k := &rank{cfg: cfg, dir: dir, comm: comm, threads: threads, crowded: threads > len(processors()), show: t.display.Handle, log: t.log}
 	res, err := k.train(ctx)
 	if err == nil && !res.Done {
 		return supervise.ErrStopped
