@@ -2,10 +2,12 @@ package cpu
 
 import (
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"unsafe"
 
 	"github.com/espalier-ml/espalier/kernels"
+	"github.com/espalier-ml/espalier/kernels/arena"
 )
 
 // executable is a schedule bound to memory.
@@ -48,8 +50,8 @@ type cursor struct {
 // a second-level cache.
 const chunkBytes = 256 << 10
 
-// stagger keeps scratch tensors from starting at equal addresses modulo large
-// powers of two, which some processors' cache way predictors punish.
+// stagger keeps the threads' private memory from starting at equal addresses
+// modulo large powers of two: see package arena.
 const stagger = 17 * 64
 
 // Compile implements kernels.Device.
@@ -68,7 +70,7 @@ func (d *Device) Compile(ops []kernels.Op) (kernels.Executable, error) {
 		}
 	}
 	x := &executable{d: d, tail: tail}
-	if err := x.allocate(l); err != nil {
+	if err := x.allocate(l, phases); err != nil {
 		return nil, err
 	}
 	l.bind()
@@ -80,31 +82,50 @@ func (d *Device) Compile(ops []kernels.Op) (kernels.Executable, error) {
 	return x, nil
 }
 
-// allocate places scratch tensors and the threads' private memory.
-func (x *executable) allocate(l *lowering) error {
-	off := 0
-	for _, t := range l.temps {
-		t.Off = off
-		off += (t.Bytes()+63)&^63 + stagger
-	}
-	private := off
-	step := (l.localSize*4+63)&^63 + stagger
-	buf, err := x.d.Alloc(off + step*x.d.pool.size)
+// allocate places scratch tensors, which share memory when they are not needed
+// in a common phase, and the threads' private memory.
+func (x *executable) allocate(l *lowering, phases []phase) error {
+	blocks := scratchBlocks(l.temps, phases)
+	shared := arena.Plan(blocks)
+	step := (l.localSize*4+arena.Align-1)&^(arena.Align-1) + stagger
+	buf, err := x.d.Alloc(shared + step*x.d.pool.size)
 	if err != nil {
 		return err
 	}
 	x.bufs, x.bytes = append(x.bufs, buf), buf.Bytes()
-	for _, t := range l.temps {
-		t.Buf = buf
+	for i, t := range l.temps {
+		t.Buf, t.Off = buf, blocks[i].Off
 	}
 	x.workers = make([]worker, x.d.pool.size)
 	if l.localSize > 0 {
 		for i := range x.workers {
-			b := buf.Host()[private+i*step:]
+			b := buf.Host()[shared+i*step:]
 			x.workers[i].scratch = unsafe.Slice((*float32)(unsafe.Pointer(&b[0])), l.localSize)
 		}
 	}
 	return nil
+}
+
+// scratchBlocks tells when each scratch tensor is used: from the first to the
+// last phase of its op.
+func scratchBlocks(temps []scratch, phases []phase) []*arena.Block {
+	blocks := make([]*arena.Block, len(temps))
+	ofOp := map[int][]*arena.Block{}
+	for i, t := range temps {
+		blocks[i] = &arena.Block{Bytes: t.Bytes(), First: len(phases)}
+		if t.op == always {
+			blocks[i].First, blocks[i].Last = 0, len(phases)
+		}
+		ofOp[t.op] = append(ofOp[t.op], blocks[i])
+	}
+	for g, p := range phases {
+		for _, s := range slices.Concat(p.region, p.side) {
+			for _, b := range ofOp[s.op] {
+				b.First, b.Last = min(b.First, g), max(b.Last, g)
+			}
+		}
+	}
+	return blocks
 }
 
 func (b *bound) bind(p phase, threads int) {

@@ -95,7 +95,7 @@ func (l *lowering) lstm(o *kernels.LSTM) []stage {
 	c := cutLSTM(o.H)
 	g, count := c.gates()
 	size, cols := g.packedLen(g.n), span{0, g.n}
-	temp, none := l.temp("packed "+o.W.Name, count*size), l.temp("zero state", c.h)
+	temp, none := l.temp("packed "+o.W.Name, count*size), l.zeros("zero state", c.h)
 	x, wt, h, cell, gates := l.ref(o.X), l.ref(o.W), l.ref(o.H), l.ref(o.C), l.ref(o.Gates)
 	packed, zero := l.ref(temp), l.ref(none)
 	pack := stage{name: "pack", reads: []*kernels.Tensor{o.W}, writes: []*kernels.Tensor{temp}, parts: 4,

@@ -10,7 +10,7 @@ func (l *lowering) lstmGrad(o *kernels.LSTMGrad) []stage {
 	g := gemm{m: c.b, n: c.h, k: 4 * c.h, lda: c.t * 4 * c.h, ldb: 4 * c.h, ldc: c.h, transB: true, alpha: 1}
 	all := span{0, c.h}
 	temp := l.temp("packed "+o.W.Name, g.packedLen(c.h))
-	none, dhs, dcs := l.temp("zero state", c.h), l.temp("state gradient", c.b*c.h), l.temp("cell gradient", c.b*c.h)
+	none, dhs, dcs := l.zeros("zero state", c.h), l.temp("state gradient", c.b*c.h), l.temp("cell gradient", c.b*c.h)
 	wt, cell, gates, dh, dx := l.ref(o.W), l.ref(o.C), l.ref(o.Gates), l.ref(o.DH), l.ref(o.DX)
 	packed, zero, dhSum, dc := l.ref(temp), l.ref(none), l.ref(dhs), l.ref(dcs)
 	pack := stage{name: "pack", reads: []*kernels.Tensor{o.W}, writes: []*kernels.Tensor{temp}, parts: 4,

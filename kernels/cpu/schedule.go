@@ -150,6 +150,7 @@ func (d *Device) schedule(ops []kernels.Op) (*lowering, []phase, []int, error) {
 	l := &lowering{d: d, refs: map[*kernels.Tensor]*ref{}}
 	s := &scheduler{}
 	for i, op := range ops {
+		l.op = i
 		st, err := l.lower(op)
 		if err != nil {
 			return nil, nil, nil, fmt.Errorf("op %d %T: %w", i, op, err)

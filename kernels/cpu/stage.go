@@ -69,9 +69,20 @@ type ref struct {
 type lowering struct {
 	d         *Device
 	refs      map[*kernels.Tensor]*ref
-	temps     []*kernels.Tensor // scratch tensors, each with memory of its own
-	localSize int               // floats of thread-private scratch
+	temps     []scratch
+	op        int // index of the op being lowered
+	localSize int // floats of thread-private scratch
 }
+
+// scratch is a tensor for the stages of one op, whose contents are undefined
+// when the op begins: ops that do not run at the same time share memory. That
+// of op `always` is its own.
+type scratch struct {
+	*kernels.Tensor
+	op int
+}
+
+const always = -1
 
 // ref returns the memory of t, which may be nil. The slices are set when the
 // stages run, not yet while the op is lowered.
@@ -92,7 +103,14 @@ func (l *lowering) ref(t *kernels.Tensor) *ref {
 // writes of the stages that share it.
 func (l *lowering) temp(name string, n int) *kernels.Tensor {
 	t := kernels.New(name, kernels.F32, n)
-	l.temps = append(l.temps, t)
+	l.temps = append(l.temps, scratch{t, l.op})
+	return t
+}
+
+// zeros returns n floats that are zero and that nobody writes.
+func (l *lowering) zeros(name string, n int) *kernels.Tensor {
+	t := l.temp(name, n)
+	l.temps[len(l.temps)-1].op = always
 	return t
 }
 

@@ -83,12 +83,12 @@ func (p *Program) allocate(dev kernels.Device) error {
 	if err != nil {
 		return err
 	}
-	blocks, size := planArena(g.ops, spans)
+	lives, size := planArena(g.ops, spans)
 	if p.arena, err = dev.Alloc(size); err != nil {
 		return fmt.Errorf("arena of a step: %w", err)
 	}
-	for _, b := range blocks {
-		b.t.Buf, b.t.Off = p.arena, b.off
+	for _, l := range lives {
+		l.t.Buf, l.t.Off = p.arena, l.block.Off
 	}
 	return nil
 }
