@@ -32,7 +32,6 @@ type Comm struct {
 	regions   []*region // by number from 1, nil when freed
 	closing   bool
 	quiet     bool                   // the peers know that this rank leaves
-	cause     error                  // given to Abort by this rank
 	verdict   *collective.AbortError // why the group ends
 	upTo      uint64                 // operations to complete before it does
 	condemned uint32                 // tick of the verdict
@@ -207,7 +206,7 @@ func (c *Comm) whyNot() error {
 	case c.failed != nil:
 		return c.failed
 	case c.verdict != nil:
-		return c.withCause(c.verdict)
+		return c.verdict
 	case c.closing:
 		return closedBy(c.info.Rank)
 	}
@@ -218,25 +217,12 @@ func closedBy(r collective.Rank) *collective.AbortError {
 	return &collective.AbortError{By: r, Kind: collective.ErrClosed, Reason: "closed"}
 }
 
-// withCause adds the error that this rank gave to Abort. c.mu is held.
-func (c *Comm) withCause(e *collective.AbortError) error {
-	if e.By == c.info.Rank && c.cause != nil && e.Kind == nil {
-		e.Cause = c.cause
-	}
-	return e
-}
-
 // Abort implements collective.Comm.
 func (c *Comm) Abort(cause error) {
 	if cause == nil {
 		cause = errors.New("no cause given")
 	}
-	c.mu.Lock()
-	if c.verdict == nil {
-		c.cause = cause
-	}
-	c.mu.Unlock()
-	c.end(&collective.AbortError{By: c.info.Rank, Reason: cause.Error()}, 0)
+	c.end(&collective.AbortError{By: c.info.Rank, Reason: cause.Error(), Cause: cause}, 0)
 }
 
 // others is the set of all ranks but this one.

@@ -92,7 +92,7 @@ func (c *Comm) reap(completed uint64, quiet bool) {
 func (c *Comm) publish() {
 	c.mu.Lock()
 	failed := c.running && !c.finishing
-	err := c.withCause(c.verdict)
+	err := c.verdict
 	c.mu.Unlock()
 	if failed {
 		c.observe(&c.cur, err)
