@@ -32,9 +32,9 @@ $ESPALIER_DATA; else in ../shared/data, ./data and the folder for downloads.` + 
 			RunE: func(*cobra.Command, []string) error { return a.dataList(dir) }},
 		&cobra.Command{Use: "verify [NAME...]", Short: "Compare files with their known checksums", ValidArgsFunction: names,
 			Long: "Verify compares the files of the data sets named, or of all that are found, with\ntheir known checksums.",
-			RunE: func(c *cobra.Command, args []string) error { return a.dataVerify(contextOf(c), dir, args) }},
+			RunE: func(c *cobra.Command, args []string) error { return a.dataVerify(c.Context(), dir, args) }},
 		&cobra.Command{Use: "get NAME...", Short: "Download data sets, as far as they are not there", ValidArgsFunction: names, Args: cobra.MinimumNArgs(1),
-			RunE: func(c *cobra.Command, args []string) error { return a.dataGet(contextOf(c), dir, args) }})
+			RunE: func(c *cobra.Command, args []string) error { return a.dataGet(c.Context(), dir, args) }})
 	return c
 }
 

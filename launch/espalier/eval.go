@@ -51,7 +51,7 @@ folder, on the whole test split (validation text for language models).` + "\n" +
 		if err != nil {
 			return err
 		}
-		return a.eval(contextOf(c), t, threads)
+		return a.eval(c.Context(), t, threads)
 	}
 	return c
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -83,16 +84,19 @@ func (a *app) out() io.Writer {
 }
 
 // execute runs the command line and returns the exit status.
-func execute(args []string, stdout, stderr io.Writer) int {
+func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	a := &app{stdout: stdout, stderr: stderr}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.Execute()
+	c, err := root.ExecuteContextC(ctx)
 	a.json = a.json || asksForJSON(args) // even where the command line could not be read
 	if err == nil {
 		return a.finish()
+	}
+	if !errors.As(err, new(ran)) {
+		err = usage("%w; see %s --help", err, c.CommandPath())
 	}
 	return a.fail(err)
 }
@@ -179,9 +183,6 @@ workers and threads, and being stopped and continued, never change a bit of it.
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print one JSON object on standard output, all else on standard error")
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usage("%w; see %s --help", err, c.CommandPath())
-	})
 	root.AddCommand(a.trainCommand(), a.workerCommand(), a.evalCommand(), a.exportCommand(),
 		a.dataCommand(), a.doctorCommand(), a.configCommand(), a.benchCommand(), a.versionCommand())
 	root.SetHelpCommand(&cobra.Command{Use: "help [command]", Short: "Help about any command", Hidden: true,
@@ -192,21 +193,27 @@ workers and threads, and being stopped and continued, never change a bit of it.
 			}
 			return target.Help()
 		}})
-	checkArgs(root)
+	markErrors(root)
 	return root
 }
 
-// checkArgs makes wrong arguments usage errors everywhere.
-func checkArgs(c *cobra.Command) {
-	if check := c.Args; check != nil {
-		c.Args = func(c *cobra.Command, args []string) error {
-			if err := check(c, args); err != nil {
-				return usage("%s: %w; see %s --help", c.CommandPath(), err, c.CommandPath())
+// ran is an error of a command that ran; all others are about how it was
+// called.
+type ran struct{ error }
+
+func (e ran) Unwrap() error { return e.error }
+
+// markErrors marks the errors of the command and all below it.
+func markErrors(c *cobra.Command) {
+	if run := c.RunE; run != nil {
+		c.RunE = func(c *cobra.Command, args []string) error {
+			if err := run(c, args); err != nil {
+				return ran{err}
 			}
 			return nil
 		}
 	}
 	for _, sub := range c.Commands() {
-		checkArgs(sub)
+		markErrors(sub)
 	}
 }

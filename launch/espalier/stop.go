@@ -6,8 +6,6 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-
-	"github.com/spf13/cobra"
 )
 
 // signalError is the cause of a context that a signal ended.
@@ -50,14 +48,6 @@ func untilSignal(ctx context.Context) (context.Context, func()) {
 		close(done)
 		cancel(nil)
 	}
-}
-
-// contextOf is the command's context; tests may give one.
-func contextOf(c *cobra.Command) context.Context {
-	if ctx := c.Context(); ctx != nil {
-		return ctx
-	}
-	return context.Background()
 }
 
 // stopped is the error of a run that was asked to stop.

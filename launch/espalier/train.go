@@ -76,7 +76,7 @@ SIGINT and SIGTERM save the state and stop; a second signal kills.
 			return err
 		}
 		t := &training{app: a, flags: f}
-		return t.run(contextOf(c), job)
+		return t.run(c.Context(), job)
 	}
 	return c
 }

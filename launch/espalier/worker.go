@@ -37,7 +37,7 @@ func (a *app) workerCommand() *cobra.Command {
 		}
 		defer comm.Close(context.Background())
 		k := &rank{dir: args[0], comm: comm, threads: threads, crowded: crowded}
-		done, err := a.work(contextOf(c), k)
+		done, err := a.work(c.Context(), k)
 		if err != nil {
 			comm.Abort(err) // the parent prints the first reason given
 			return withCode(exitFailure, errSilent{err})

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// start runs the command as a process of its own and signals it when its
+// standard error says the text for the nth time.
+func start(t *testing.T, sig syscall.Signal, text string, n int, args ...string) *os.ProcessState {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), commandKey+"=1")
+	errs, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	for s := bufio.NewScanner(errs); s.Scan(); {
+		all.WriteString(s.Text() + "\n")
+		if strings.Contains(s.Text(), text) {
+			if n--; n == 0 {
+				cmd.Process.Signal(sig)
+			}
+		}
+	}
+	cmd.Wait()
+	if n > 0 {
+		t.Fatalf("it never said %q:\n%s", text, all.String())
+	}
+	return cmd.ProcessState
+}
+
+// TestKilledRunsGoOn: kill -9 of the whole run, early and later, then the
+// same command again, ends with the bits of the uninterrupted run.
+func TestKilledRunsGoOn(t *testing.T) {
+	inFolder(t, tiny)
+	want := trainTiny(t, "whole", "--nproc", "1")
+	for _, c := range []struct {
+		nproc, text string
+		n           int
+	}{
+		{"1", "checkpoint ", 1}, {"2", "checkpoint ", 2}, {"2", "grow ", 1},
+	} {
+		dir := "killed" + c.nproc + c.text[:4]
+		state := start(t, syscall.SIGKILL, c.text, c.n, "train", "job.yaml", "--run-dir", dir, "--nproc", c.nproc, "--threads", "1")
+		if ws := state.Sys().(syscall.WaitStatus); !ws.Signaled() {
+			t.Errorf("%s workers, %s: it ended before it was killed: %v", c.nproc, c.text, state)
+		}
+		got := trainTiny(t, dir, "--nproc", "2")
+		if got["digest"] != want["digest"] || got["samples"] != want["samples"] {
+			t.Errorf("%s workers, killed at %s%d: digest %v, want %v", c.nproc, c.text, c.n, got["digest"], want["digest"])
+		}
+	}
+}
+
+// TestSignals: SIGTERM and SIGINT save and stop with their own exit status.
+func TestSignals(t *testing.T) {
+	inFolder(t, tiny)
+	for sig, code := range map[syscall.Signal]int{syscall.SIGTERM: 143, syscall.SIGINT: 130} {
+		for _, nproc := range []string{"1", "2"} {
+			dir := "r" + sig.String() + nproc
+			state := start(t, sig, "checkpoint ", 1, "train", "job.yaml", "--run-dir", dir, "--nproc", nproc, "--threads", "1")
+			if state.ExitCode() != code {
+				t.Errorf("%v with %s workers: exit status %d, want %d", sig, nproc, state.ExitCode(), code)
+			}
+		}
+	}
+}
