@@ -1,0 +1,37 @@
+# Espalier: make run trains, make test tests. Both need Go and make only.
+
+GO    ?= go
+BIN   := espalier
+FLAGS := -buildvcs=false -trimpath
+
+.PHONY: all run test race vet portable check build bench clean
+
+all: build
+
+build:
+	$(GO) build $(FLAGS) -o $(BIN) ./launch/espalier
+
+# The main job: a growing network on the embedded digits, two workers, compared
+# with training the full-size network. About a minute.
+run: build
+	./$(BIN) train digits
+
+# The tests of the whole tree, under two minutes on two cores.
+test:
+	$(GO) vet ./...
+	$(GO) test ./...
+
+# What the race detector can watch: everything but the assembly.
+race:
+	$(GO) test -race -short ./...
+
+# The reference kernels, as on a machine without AVX2, and a cross build.
+portable:
+	ESPALIER_PORTABLE=1 $(GO) test -short ./kernels/... ./trainer/graph
+	GOOS=linux GOARCH=arm64 $(GO) vet ./...
+
+# Everything that CI runs.
+check: test race portable
+
+clean:
+	rm -f $(BIN)
