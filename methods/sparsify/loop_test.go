@@ -121,7 +121,7 @@ func (j job) run(t testing.TB, comms ...collective.Comm) trainer.Result {
 
 func group(t testing.TB, world int) []collective.Comm {
 	t.Helper()
-	comms, err := shm.NewHeapGroup(world, shm.Options{})
+	comms, err := shm.NewHeapGroup(world, shm.Options{Spin: -1})
 	if err != nil {
 		t.Fatal(err)
 	}

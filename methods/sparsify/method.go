@@ -101,7 +101,7 @@ func (m *Method) boundary(r *trainer.Run) error {
 		m.began = true
 	}
 	p, now := m.plan, m.plan.At(r.Step)
-	if now.Phase == Search || r.Step == p.Final {
+	if now.Phase == PhaseSearch || r.Step == p.Final {
 		if err := m.compile(r); err != nil {
 			return err
 		}
@@ -111,7 +111,7 @@ func (m *Method) boundary(r *trainer.Run) error {
 			return err
 		}
 	}
-	if now.Phase == Search {
+	if now.Phase == PhaseSearch {
 		return m.search(r, now)
 	}
 	if r.Step == p.Final {
@@ -150,7 +150,7 @@ func (m *Method) compile(r *trainer.Run) (err error) {
 
 // reduced makes the gradients of s.
 func (m *Method) reduced(r *trainer.Run) error {
-	if m.plan.At(r.Step).Phase != Search || m.plan.Config.Rate == 0 {
+	if m.plan.At(r.Step).Phase != PhaseSearch || m.plan.Config.Rate == 0 {
 		return nil
 	}
 	if m.engine.graph != r.Graph() { // traced anew behind the boundary, for another batch
@@ -244,7 +244,7 @@ func (m *Method) stepped(r *trainer.Run) error {
 	p := m.plan
 	was := p.At(r.Step - 1)
 	end := r.Step == p.Steps
-	if was.Phase == Search {
+	if was.Phase == PhaseSearch {
 		if err := m.refresh(r, was, end); err != nil {
 			return err
 		}

@@ -58,15 +58,15 @@ func (f *follower) gates(r *trainer.Run, l layer, now Moment) {
 	for i, s := range f.s[name] {
 		want, slope := Hard(float64(s), f.c), 0.0
 		switch now.Phase {
-		case Search:
+		case PhaseSearch:
 			want = Soft(float64(s), now.Beta, f.c)
 			slope = Slope(float64(s), float64(f.w[name][i]), float64(f.dw[name][i]), now.Beta, f.c, f.plan.Config.Penalty)
-		case Dense:
+		case PhaseDense:
 			want = 1
 		}
 		f.near("gate", r.Step, name, i, gates[i], want, 1e-6)
 		f.near("slope", r.Step, name, i, f.ds[name][i], slope, 1e-5*(1+math.Abs(slope)))
-		if now.Phase == Final && want == 0 && f.dw[name][i] != 0 {
+		if now.Phase == PhaseFinal && want == 0 && f.dw[name][i] != 0 {
 			f.t.Errorf("step %d: %s[%d] is removed and has gradient %v", r.Step, name, i, f.dw[name][i])
 		}
 	}
@@ -100,7 +100,7 @@ func (f *follower) update(r *trainer.Run, l layer, step uint64, was Moment) {
 		}
 	}
 	for i, v := range values(f.t, r, l.soft.W) {
-		if was.Phase != Search {
+		if was.Phase != PhaseSearch {
 			if v != f.s[name][i] {
 				f.t.Errorf("step %d: s of %s[%d] moved from %v to %v outside of rounds", step, name, i, f.s[name][i], v)
 			}
@@ -136,7 +136,7 @@ func TestRunsFollowTheRules(t *testing.T) {
 			j.probe = f.On
 			j.edit = func(cfg *trainer.Config) { f.plan = cfg.Methods[0].(*Method).plan }
 			j.run(t)
-			want := map[Phase]int{Search: int(f.plan.Final - f.plan.Rounds[0].First), Final: int(f.plan.Steps - f.plan.Final)}
+			want := map[Phase]int{PhaseSearch: int(f.plan.Final - f.plan.Rounds[0].First), PhaseFinal: int(f.plan.Steps - f.plan.Final)}
 			for p, n := range want {
 				if f.seen[p] != n {
 					t.Errorf("%d steps of phase %d, want %d", f.seen[p], p, n)
@@ -228,8 +228,6 @@ func TestRoundsAndRewinding(t *testing.T) {
 					}
 				}
 			}
-		case e == trainer.Boundary && r.Step == p.Final+1:
-			return nil
 		case e == trainer.Reduced && r.Step == p.Final: // the first step of the ticket, before its update
 			for name, v := range params(t, r) {
 				if find(r, name) != nil && !slices.Equal(v, atRewind[name]) {

@@ -37,15 +37,15 @@ type Phase uint8
 
 // Phases in their order.
 const (
-	Dense  Phase = iota // before the first round: all gates are open
-	Search              // in a round
-	Final               // behind the last round: the hard mask holds
+	PhaseDense  Phase = iota // before the first round: all gates are open
+	PhaseSearch              // in a round
+	PhaseFinal               // behind the last round: the hard mask holds
 )
 
 // Moment is where a step stands.
 type Moment struct {
 	Phase Phase
-	Round int     // of Search
+	Round int     // in a round
 	Epoch int     // within the round
 	Beta  float64 // temperature; 1 outside of rounds
 }
@@ -119,13 +119,13 @@ func newPlan(c Config, length float64, at func(epoch float64) uint64, steps uint
 func (p *Plan) At(step uint64) Moment {
 	switch {
 	case step >= p.Final:
-		return Moment{Phase: Final, Beta: 1}
+		return Moment{Phase: PhaseFinal, Beta: 1}
 	case step < p.Rounds[0].First:
-		return Moment{Phase: Dense, Beta: 1}
+		return Moment{Phase: PhaseDense, Beta: 1}
 	}
 	i := sort.Search(len(p.Rounds), func(i int) bool { return step < p.Rounds[i].End })
 	r := p.Rounds[i]
-	m := Moment{Phase: Search, Round: i}
+	m := Moment{Phase: PhaseSearch, Round: i}
 	m.Epoch = sort.Search(len(r.Epochs), func(e int) bool { return step < r.Epochs[e] }) - 1
 	if p.Config.Rise == RiseStep {
 		m.Beta = Temperature(p.Config.Temperature, int(step-r.First), int(r.End-r.First))

@@ -24,7 +24,7 @@ func TestPublishedSchedule(t *testing.T) {
 		for e, want := range map[uint64]float64{0: 1, 1: 1.06510694, 2: 1.13445279, 42: 14.1421356, 83: 187.774572, 84: 200} {
 			for _, step := range []uint64{10 * e, 10*e + 9} {
 				m := p.At(round.First + step)
-				if math.Abs(m.Beta-want) > 1e-8*want || m.Epoch != int(e) || m.Phase != Search {
+				if math.Abs(m.Beta-want) > 1e-8*want || m.Epoch != int(e) || m.Phase != PhaseSearch {
 					t.Errorf("epoch %d: %+v, want β %v", e, m, want)
 				}
 			}
@@ -33,7 +33,7 @@ func TestPublishedSchedule(t *testing.T) {
 	if p.Rewind != 20 || p.Final != 2550 || !slices.Equal(p.Restarts(), []uint64{850, 1700, 2550}) {
 		t.Errorf("rewind to %d, final at %d, restarts %v", p.Rewind, p.Final, p.Restarts())
 	}
-	if m := p.At(2550); m.Phase != Final || m.Beta != 1 {
+	if m := p.At(2550); m.Phase != PhaseFinal || m.Beta != 1 {
 		t.Errorf("behind the rounds: %+v", m)
 	}
 }
@@ -75,7 +75,7 @@ func TestPlans(t *testing.T) {
 				t.Errorf("rounds at %v, rewind %d, final %d, restarts %v; want %v, %d, %d, %v",
 					firsts, p.Rewind, p.Final, p.Restarts(), c.firsts, c.rewind, c.final, c.restarts)
 			}
-			if c.firsts[0] > 0 && p.At(c.firsts[0]-1) != (Moment{Phase: Dense, Beta: 1}) {
+			if c.firsts[0] > 0 && p.At(c.firsts[0]-1) != (Moment{Phase: PhaseDense, Beta: 1}) {
 				t.Errorf("before the first round: %+v", p.At(c.firsts[0]-1))
 			}
 		})

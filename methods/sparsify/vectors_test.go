@@ -287,7 +287,7 @@ func (m *regression) step(t *testing.T, p *Plan, step uint64) {
 	m.atStep++
 	now := p.At(step)
 	gates, epoch := m.hard, now.Epoch
-	if now.Phase == Final {
+	if now.Phase == PhaseFinal {
 		epoch = int(step-p.Final) / u.Batches
 	} else {
 		gates = each(m.s, func(s float64) float64 { return Soft(s, now.Beta, m.factor) })
@@ -314,7 +314,7 @@ func (m *regression) step(t *testing.T, p *Plan, step uint64) {
 	near(t, "loss", []float64{loss}, []float64{want.Loss}, 1e-3)
 	near(t, "dw", dw, want.GradW, 1e-3)
 	near(t, "db", []float64{db}, []float64{want.GradB}, 1e-3)
-	if now.Phase != Final {
+	if now.Phase != PhaseFinal {
 		ds := make([]float64, len(dw))
 		for i := range ds {
 			ds[i] = Slope(m.s[i], m.w[i], dw[i], now.Beta, m.factor, u.Lambda)
