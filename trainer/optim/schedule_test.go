@@ -53,12 +53,25 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 		{Config{Kind: SGD, Nesterov: true}.Validate(), "nesterov"},
 		{Config{Kind: Adam, Beta1: 0.9, Beta2: 1, Eps: 1e-8}.Validate(), "betas"},
 		{Config{Kind: AdamW, Beta1: 0.9, Beta2: 0.99, Eps: 0}.Validate(), "eps"},
+		{Config{Kind: Adam, Mode: Fresh, Eps: 1}.Validate(), "no modes"},
+		{Config{Kind: AvaGrad, Mode: "stale", Eps: 1}.Validate(), "stale"},
+		{Config{Kind: AvaGrad, Eps: 1e-20}.Validate(), "1e-12"},
+		{Config{Kind: AvaGrad, Eps: 0.1, Gamma: 1}.Validate(), "belong to adabound"},
+		{Config{Kind: AvaGrad, Eps: 0.1, Nesterov: true}.Validate(), "nesterov"},
+		{Config{Kind: CSGD, Momentum: 0.9, Dampening: 0.9}.Validate(), "leave dampening out"},
+		{Config{Kind: CSGD, Momentum: 1}.Validate(), "never forgets"},
+		{Config{Kind: AdaBound, Mode: Fresh, LR: 1, FinalLR: 1, Gamma: 1, Eps: 1}.Validate(), "fresh"},
+		{Config{Kind: AdaBound, FinalLR: 1, Gamma: 1, Eps: 1}.Validate(), "bounds are made of them"},
+		{Config{Kind: AdaBound, LR: 1e-30, FinalLR: 1, Gamma: 1e-9, Eps: 1}.Validate(), "too wide"},
+		{Config{Kind: AdaBound, LR: 1, FinalLR: 1, Gamma: 1, Eps: 1, Box: [2]float64{0, 1}}.Validate(), "mode paper"},
+		{Config{Kind: AdaBound, Mode: Paper, LR: 1, FinalLR: 1, Gamma: 1, Box: [2]float64{1, 0}}.Validate(), "lower end first"},
+		{Config{Kind: AdaBoundW, Mode: Paper, LR: 1, FinalLR: 1, Gamma: 1}.Validate(), "use adabound"},
 	} {
 		if c.err == nil || !strings.Contains(c.err.Error(), c.want) {
 			t.Errorf("%v: want mention of %q", c.err, c.want)
 		}
 	}
-	for _, k := range []Kind{SGD, Adam, AdamW} {
+	for _, k := range Kinds {
 		if err := Defaults(k).Validate(); err != nil {
 			t.Errorf("defaults of %s: %v", k, err)
 		}

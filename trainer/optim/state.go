@@ -2,7 +2,6 @@ package optim
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/espalier-ml/espalier/kernels"
 	"github.com/espalier-ml/espalier/trainer/graph"
@@ -18,8 +17,15 @@ type Entry struct {
 	// otherwise. It is read at the next Step.
 	Factor []float32
 
-	rates, first, corr1, corr2, squares *kernels.Tensor // [Blocks.N]
-	buf                                 []float32       // host side of the tables, [Blocks.N]
+	tables
+	columns []column  // of tables, what ages decide
+	buf     []float32 // host side of a table, [Blocks.N]
+
+	// With a normaliser: the sums of squared rates of the blocks, [N, 2],
+	// their host side, and the sizes of the blocks.
+	gamma, rateSums *kernels.Tensor
+	pairs           []float32
+	counts          []float64
 }
 
 // State updates the parameters of one graph. It is used by one goroutine.
@@ -29,17 +35,25 @@ type State struct {
 	// Births is the number of updates done when each growth stage began;
 	// Births[0] is 0. A block's age is the number of updates since.
 	Births []uint64
+	// Scalars is the state besides the entries' slots: AvaGrad's normaliser
+	// in mode official, which was made in the step before.
+	Scalars []Scalar
 
-	dev           kernels.Device
-	slots, tables kernels.Buffer
-	update, norms kernels.Executable
+	rateOf      aging
+	bounds      func(age uint64) (lower, upper float64) // AdaBound's, at the base rate
+	normalizers []*normalizer
+	one         [1]float32
+
+	dev                  kernels.Device
+	slots, tables        kernels.Buffer
+	update, norms, rates kernels.Executable // rates: before the update, where it needs them
 }
 
 // New makes the slots, all zero, and compiles the update of all parameters of
 // g, which must have been placed. extra ops, such as those of running
 // statistics, are run with the update. births has one entry a growth stage.
 func New(dev kernels.Device, c Config, g *graph.Graph, births []uint64, extra []kernels.Op) (*State, error) {
-	s := &State{Config: c, Births: births, dev: dev}
+	s := &State{Config: c, Births: births, dev: dev, rateOf: c.rateOf(), bounds: c.Bounds}
 	for _, p := range g.Params() {
 		e := &Entry{Param: p, Blocks: p.Blocks()}
 		if e.Blocks.N > len(births) {
@@ -48,16 +62,16 @@ func New(dev kernels.Device, c Config, g *graph.Graph, births []uint64, extra []
 		for range c.Slots() {
 			e.Slots = append(e.Slots, kernels.New(p.Name+".slot", kernels.F32, p.W.Shape...))
 		}
-		table := func(name string) *kernels.Tensor {
-			return kernels.New(p.Name+name, kernels.F32, e.Blocks.N)
-		}
-		e.rates, e.squares = table(".rates"), table(".squares")
-		e.first, e.corr1, e.corr2 = table(".first"), table(".corr1"), table(".corr2")
+		e.tables = newTables(p.Name, e.Blocks.N)
+		e.columns = s.columns(e)
 		e.Factor, e.buf = make([]float32, e.Blocks.N), make([]float32, e.Blocks.N)
 		for i := range e.Factor {
 			e.Factor[i] = 1
 		}
 		s.Entries = append(s.Entries, e)
+	}
+	if c.normalizes() {
+		s.group()
 	}
 	if err := s.compile(dev, extra); err != nil {
 		s.Close()
@@ -68,12 +82,19 @@ func New(dev kernels.Device, c Config, g *graph.Graph, births []uint64, extra []
 
 func (s *State) compile(dev kernels.Device, extra []kernels.Op) (err error) {
 	var slots, tables []*kernels.Tensor
-	var update, norms []kernels.Op
+	var update, norms, rates []kernels.Op
 	for _, e := range s.Entries {
 		slots = append(slots, e.Slots...)
-		tables = append(tables, e.rates, e.squares, e.first, e.corr1, e.corr2)
+		tables = append(tables, e.tables.all()...)
 		update = append(update, s.op(e))
 		norms = append(norms, &kernels.BlockSquares{W: e.Param.W, Blocks: e.Blocks, Out: e.squares})
+		if s.Config.normalizes() {
+			tables = append(tables, e.rateSums)
+			rates = append(rates, &kernels.RateSquares{V: e.Slots[1], Corr: e.corr2, Eps: float32(s.Config.Eps), Blocks: e.Blocks, Out: e.rateSums})
+		}
+	}
+	for _, n := range s.normalizers {
+		tables = append(tables, n.gamma)
 	}
 	if s.slots, err = place(dev, slots); err != nil {
 		return err
@@ -83,6 +104,11 @@ func (s *State) compile(dev kernels.Device, extra []kernels.Op) (err error) {
 	}
 	if s.norms, err = dev.Compile(norms); err != nil {
 		return err
+	}
+	if s.Config.normalizes() && !s.Config.lags() {
+		if s.rates, err = dev.Compile(rates); err != nil {
+			return err
+		}
 	}
 	s.update, err = dev.Compile(append(update, extra...))
 	return err
@@ -105,23 +131,46 @@ func place(dev kernels.Device, ts []*kernels.Tensor) (kernels.Buffer, error) {
 	return buf, nil
 }
 
+// op describes the update of one parameter.
 func (s *State) op(e *Entry) kernels.Op {
 	c, p := s.Config, e.Param
 	decay := float32(c.WeightDecay)
 	if p.Undecayed || c.SpareNorms && p.NoDecay {
 		decay = 0
 	}
-	if c.Kind == SGD {
+	beta1, beta2, eps := float32(c.Beta1), float32(c.Beta2), float32(c.Eps)
+	switch c.Kind {
+	case SGD, CSGD:
 		op := &kernels.SGD{W: p.W, G: p.G, Momentum: float32(c.Momentum), Dampening: float32(c.Dampening),
 			Decay: decay, Nesterov: c.Nesterov, Blocks: e.Blocks, Rates: e.rates, FirstBlock: e.first}
+		if c.Kind == CSGD {
+			op.Dampening = op.Momentum
+		}
 		if c.Momentum != 0 {
 			op.M = e.Slots[0]
 		}
 		return op
+	case Adam, AdamW:
+		return &kernels.Adam{W: p.W, G: p.G, M: e.Slots[0], V: e.Slots[1], Beta1: beta1, Beta2: beta2, Eps: eps,
+			Decay: decay, Decoupled: c.Kind == AdamW, Blocks: e.Blocks, Rates: e.rates, Corr1: e.corr1, Corr2: e.corr2}
+	case AdaBound, AdaBoundW:
+		op := &kernels.AdaBound{W: p.W, G: p.G, M: e.Slots[0], V: e.Slots[1], Beta2: beta2, Eps: eps,
+			Decay: decay, Decoupled: c.Kind == AdaBoundW, Box: [2]float32{float32(c.Box[0]), float32(c.Box[1])},
+			Blocks: e.Blocks, Rates: e.rates, Beta1: e.beta1, Scale: e.scale, Lower: e.lower, Upper: e.upper}
+		if c.AMS {
+			op.Max = e.Slots[2]
+		}
+		if c.algorithm1() {
+			op.Eps = 0
+		}
+		return op
 	}
-	return &kernels.Adam{W: p.W, G: p.G, M: e.Slots[0], V: e.Slots[1],
-		Beta1: float32(c.Beta1), Beta2: float32(c.Beta2), Eps: float32(c.Eps),
-		Decay: decay, Decoupled: c.Kind == AdamW, Blocks: e.Blocks, Rates: e.rates, Corr1: e.corr1, Corr2: e.corr2}
+	op := &kernels.AvaGrad{W: p.W, G: p.G, M: e.Slots[0], V: e.Slots[1], Beta1: beta1, Beta2: beta2, Eps: eps,
+		Decay: decay, Decoupled: c.Kind == AvaGradW, Blocks: e.Blocks, Rates: e.rates, Corr1: e.corr1, Corr2: e.corr2, Gamma: e.gamma}
+	if c.lags() {
+		op.Next, op.Squares = e.next, e.rateSums
+	}
+	return op
 }
 
 // Squares computes Σ W² of every block of every parameter and hands entry i's
@@ -147,50 +196,35 @@ func (s *State) Step(env *kernels.Env, updates uint64) error {
 			return err
 		}
 	}
-	return s.update.Run(env, nil)
-}
-
-// tabulate writes what e's op reads: factors and what follows from the ages.
-func (s *State) tabulate(e *Entry, updates uint64) error {
-	for b, f := range e.Factor {
-		e.buf[b] = f
-		if r := e.Param.Rate; r != 0 {
-			e.buf[b] *= r
+	if s.rates != nil {
+		if err := s.rates.Run(env, nil); err != nil {
+			return err
+		}
+		if err := s.normalizeAll(updates); err != nil {
+			return err
 		}
 	}
-	if err := s.dev.WriteF32(e.rates, e.buf); err != nil {
+	if err := s.update.Run(env, nil); err != nil {
 		return err
 	}
-	fill := func(t *kernels.Tensor, f func(age uint64) float32) error {
-		for b := range e.buf {
-			e.buf[b] = f(updates - s.Births[b] + 1) // the update being made counts
+	if s.rates == nil {
+		return s.normalizeAll(updates)
+	}
+	return nil
+}
+
+func (s *State) normalizeAll(updates uint64) error {
+	for _, n := range s.normalizers {
+		if err := s.normalize(n, updates); err != nil {
+			return err
 		}
-		return s.dev.WriteF32(t, e.buf)
 	}
-	if s.Config.Kind == SGD {
-		return fill(e.first, isFirst)
-	}
-	if err := fill(e.corr1, func(age uint64) float32 { return correction(s.Config.Beta1, age) }); err != nil {
-		return err
-	}
-	return fill(e.corr2, func(age uint64) float32 { return correction(s.Config.Beta2, age) })
-}
-
-func isFirst(age uint64) float32 {
-	if age == 1 {
-		return 1
-	}
-	return 0
-}
-
-// correction is 1/(1-β^t).
-func correction(beta float64, t uint64) float32 {
-	return float32(1 / (1 - math.Pow(beta, float64(t))))
+	return nil
 }
 
 // Close frees slots and tables.
 func (s *State) Close() error {
-	for _, x := range []kernels.Executable{s.update, s.norms} {
+	for _, x := range []kernels.Executable{s.update, s.norms, s.rates} {
 		if x != nil {
 			x.Close()
 		}
