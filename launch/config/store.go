@@ -74,16 +74,28 @@ type Difference struct {
 func (d Difference) String() string {
 	or := func(s string) string {
 		if s == "" {
-			return "nothing"
+			return "absent"
 		}
 		return s
 	}
 	return fmt.Sprintf("%s was %s, is %s", d.Key, or(d.Then), or(d.Now))
 }
 
-// Differences lists what makes two jobs compute different things.
+// Differences lists what makes two jobs compute different things. A group that
+// only one of them has is a single difference.
 func Differences(then, now *Resolved) (all []Difference) {
 	for _, f := range Fields() {
+		if a, b := f.present(&then.Job), f.present(&now.Job); a != b {
+			group, _, _ := strings.Cut(f.Key, ".")
+			d := Difference{Key: group, Then: "given"}
+			if b {
+				d = Difference{Key: group, Now: "given"}
+			}
+			if n := len(all); n == 0 || all[n-1] != d {
+				all = append(all, d)
+			}
+			continue
+		}
 		a, _ := then.Value(f.Key)
 		b, _ := now.Value(f.Key)
 		if !f.Free && a != b {

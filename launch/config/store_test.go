@@ -111,12 +111,20 @@ func TestHashCoversWhatChangesNumbers(t *testing.T) {
 }
 
 func TestDifferences(t *testing.T) {
-	var got []string
-	for _, d := range Differences(mustParse(t, "grow: {}\nseed: 1"), mustParse(t, "seed: 2\nname: x\ngrow: {stages: 3}")) {
-		got = append(got, d.String())
-	}
-	if strings.Join(got, "; ") != "seed was 1, is 2; grow.stages was 9, is 3" {
-		t.Errorf("got %q", got)
+	for _, c := range []struct{ then, now, want string }{
+		{"grow: {}\nseed: 1", "seed: 2\nname: x\ngrow: {stages: 3}", "seed was 1, is 2; grow.stages was 9, is 3"},
+		{"", "grow: {}", "grow was absent, is given"},
+		{"grow: {}", "", "grow was given, is absent"},
+		{"", "schedule: {decay: constant}", "schedule.decay was cosine, is constant; schedule.floor was 0, is absent"},
+		{"", "run: {nproc: 2}", ""},
+	} {
+		var got []string
+		for _, d := range Differences(mustParse(t, c.then), mustParse(t, c.now)) {
+			got = append(got, d.String())
+		}
+		if s := strings.Join(got, "; "); s != c.want {
+			t.Errorf("from %q to %q: %s, want %s", c.then, c.now, s, c.want)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -82,10 +83,7 @@ func (r *folder) adopt(job *config.Resolved, hash string, nproc int, f trainFlag
 		if err := r.wantEmpty(); err != nil {
 			return err
 		}
-		if f.resume {
-			return usage("--resume: there is no run in %s", r.dir)
-		}
-		return nil
+		return r.absent(f)
 	case err != nil:
 		return err
 	case !bytes.HasPrefix(text, []byte(jobMark)):
@@ -93,14 +91,34 @@ func (r *folder) adopt(job *config.Resolved, hash string, nproc int, f trainFlag
 	case f.fresh:
 		return r.clear()
 	}
+	if saved, err := r.saved(); err != nil {
+		return err
+	} else if !saved {
+		if err := r.absent(f); err != nil {
+			return err
+		}
+		return r.clear() // nothing to lose, whatever job it was
+	}
 	then, err := config.Parse(config.Origin{Kind: config.File, Name: r.path(report.JobFile)}, text)
 	if err != nil {
 		return usage("%w\n%s cannot be gone on with; --fresh discards it, --run-dir names another folder", err, r.dir)
 	}
-	if had := then.Job.Hash(nproc); had != hash {
+	workers := nproc
+	if !then.Job.Train.Strict {
+		workers = int(then.Job.Run.Nproc) // see begin
+	}
+	if had := then.Job.Hash(workers); had != hash {
 		return otherJob(r.dir, then, job, had, hash)
 	}
 	return r.readLog()
+}
+
+// absent is the error of --resume where there is nothing to go on with.
+func (r *folder) absent(f trainFlags) error {
+	if f.resume {
+		return usage("--resume: there is no run in %s that could be gone on with", r.dir)
+	}
+	return nil
 }
 
 // otherJob is the refusal to mix two jobs in one folder.
@@ -108,6 +126,9 @@ func otherJob(dir string, then, now *config.Resolved, had, has string) error {
 	var what []string
 	for _, d := range config.Differences(then, now) {
 		what = append(what, d.String())
+	}
+	if more := len(what) - 6; more > 0 {
+		what = append(what[:6], fmt.Sprintf("and %d more", more))
 	}
 	if len(what) == 0 {
 		what = append(what, "it had another number of workers, which counts because train.strict is false")
@@ -141,19 +162,15 @@ func (r *folder) clear() error {
 	return nil
 }
 
-// readLog reads what earlier attempts recorded. Without a checkpoint the run
-// begins again, and so does its record.
+// saved reports whether there is a checkpoint, complete or not.
+func (r *folder) saved() (bool, error) {
+	all, err := filepath.Glob(r.path(checkpointFolder + "/step-*"))
+	all = slices.DeleteFunc(all, func(path string) bool { return strings.Contains(filepath.Base(path), ".tmp-") })
+	return len(all) > 0, err
+}
+
+// readLog reads what earlier attempts recorded.
 func (r *folder) readLog() error {
-	saved, err := filepath.Glob(r.path(checkpointFolder + "/step-*"))
-	if err != nil {
-		return err
-	}
-	if len(saved) == 0 {
-		if err := os.Remove(r.path(metrics.FileName)); !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		return nil
-	}
 	log, err := metrics.ReadFile(r.path(metrics.FileName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -168,9 +185,14 @@ func (r *folder) readLog() error {
 // done reports whether the run reached its last step.
 func (r *folder) done() bool { return r.log.End != nil }
 
-// begin writes down what is about to run.
-func (r *folder) begin(job *config.Resolved, features string) error {
-	text := append([]byte(jobMark), job.YAML()...)
+// begin writes down what is about to run. Where the number of workers changes
+// results, it becomes part of the stored job.
+func (r *folder) begin(job *config.Resolved, nproc int, features string) error {
+	stored := *job
+	if !job.Job.Train.Strict {
+		stored.Job.Run.Nproc = config.Count(nproc)
+	}
+	text := append([]byte(jobMark), stored.YAML()...)
 	if err := replaceFile(r.path(report.JobFile), text); err != nil {
 		return err
 	}

@@ -7,10 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/espalier-ml/espalier/launch/config"
 	"github.com/espalier-ml/espalier/launch/recipes"
 	"github.com/espalier-ml/espalier/launch/report"
+	"github.com/espalier-ml/espalier/trainer/data"
 )
 
 // loadJob finds a job by what the user typed: a job file, the name of a
@@ -48,4 +52,25 @@ func didYouMean(name string) string {
 		return fmt.Sprintf("did you mean %s? ", n)
 	}
 	return ""
+}
+
+// openData opens the job's data set. Some take long the first time, when they
+// are unpacked: then it says so.
+func (a *app) openData(job *config.Resolved, log *zap.Logger) (*data.Dataset, error) {
+	name := job.Job.Data.Name
+	opened, said := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(said)
+		select {
+		case <-opened:
+		case <-time.After(time.Second):
+			fmt.Fprintf(a.stderr, "reading %s; large data sets are unpacked once, into the cache\n", name)
+		}
+	}()
+	defer func() { close(opened); <-said }()
+	set, err := data.Opener{Dir: job.Job.Data.Dir, Log: log}.Open(name)
+	if at := job.Origins["data.name"]; errors.Is(err, data.ErrMissing) && at.Kind != config.Default {
+		return nil, fmt.Errorf("%s: data.name: %w", at, err)
+	}
+	return set, err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -88,6 +89,9 @@ func settings(c *cobra.Command, texts []string) ([]config.Set, error) {
 	add := func(flag, key string) {
 		if f := c.Flags().Lookup(flag); f != nil && f.Changed {
 			v := f.Value.String()
+			if abs, err := filepath.Abs(v); flag == "data" && err == nil {
+				v = abs // the run may be gone on with from elsewhere
+			}
 			sets = append(sets, config.Set{Flag: fmt.Sprintf("--%s %s", flag, v), Key: key, Value: v})
 		}
 	}

@@ -142,10 +142,37 @@ func TestWorldSize(t *testing.T) {
 	}
 }
 
-func TestFastModeNeedsNoShards(t *testing.T) {
+// TestFastMode: results depend on the number of workers, so a run goes on with
+// as many as it began with, and with no other number.
+func TestFastMode(t *testing.T) {
 	inFolder(t, tiny)
-	if m := trainTiny(t, "r", "--nproc", "2", "--strict=false", "--set", "train.epochs=0.5"); m["world"] != 2.0 {
+	m := trainTiny(t, "r", "--nproc", "2", "--strict=false", "--set", "train.epochs=0.5")
+	if m["world"] != 2.0 {
 		t.Errorf("got %v", m)
+	}
+	if again := command(t, "train", "r", "--json").object(t); again["digest"] != m["digest"] {
+		t.Errorf("got %v", again)
+	}
+	o := command(t, "train", "r", "--nproc", "1")
+	if o.code != 64 || !strings.Contains(o.stderr, "it had another number of workers") {
+		t.Errorf("exit status %d: %s", o.code, o.stderr)
+	}
+}
+
+// TestFailedStartsAreForgotten: a run that diverged before it saved anything
+// does not stand in the way of the next job, but of --resume.
+func TestFailedStartsAreForgotten(t *testing.T) {
+	inFolder(t, tiny)
+	args := []string{"train", "job.yaml", "--nproc", "2", "--threads", "1", "--json", "--quiet", "--set", "train.epochs=0.5", "--set", "checkpoint.every=0"}
+	o := command(t, append(args, "--set", "optim.lr=1000")...)
+	if text, _ := o.object(t)["error"].(string); o.code != 1 || !strings.Contains(text, "training diverged: the loss is NaN; try a lower learning rate or clipping") {
+		t.Fatalf("exit status %d: %s", o.code, o.stdout)
+	}
+	if o := command(t, append(args, "--resume")...); o.code != 64 {
+		t.Errorf("--resume: exit status %d: %s", o.code, o.stderr)
+	}
+	if o := command(t, args...); o.code != 0 {
+		t.Errorf("exit status %d: %s", o.code, o.stderr)
 	}
 }
 

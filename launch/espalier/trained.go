@@ -11,7 +11,6 @@ import (
 	"github.com/espalier-ml/espalier/launch/report"
 	"github.com/espalier-ml/espalier/trainer"
 	"github.com/espalier-ml/espalier/trainer/checkpoint"
-	"github.com/espalier-ml/espalier/trainer/data"
 	"github.com/espalier-ml/espalier/trainer/graph"
 	"github.com/espalier-ml/espalier/trainer/models"
 )
@@ -57,7 +56,7 @@ func (a *app) openTrained(path, dataDir string) (*trained, error) {
 		return nil, fmt.Errorf("%s: plan: %w", t.path, err)
 	}
 	t.sizes = plan.Sizes
-	return t, t.fit()
+	return t, a.fit(t)
 }
 
 func (a *app) loadNewest(t *trained, dir string) error {
@@ -73,8 +72,8 @@ func (a *app) loadNewest(t *trained, dir string) error {
 }
 
 // fit opens the data, which say how wide input and output are.
-func (t *trained) fit() error {
-	set, err := data.Open(t.job.Job.Data.Name, t.job.Job.Data.Dir)
+func (a *app) fit(t *trained) error {
+	set, err := a.openData(t.job, nil)
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,6 @@ import (
 	"github.com/espalier-ml/espalier/launch/config"
 	"github.com/espalier-ml/espalier/launch/supervise"
 	"github.com/espalier-ml/espalier/trainer"
-	"github.com/espalier-ml/espalier/trainer/data"
 	"github.com/espalier-ml/espalier/trainer/metrics"
 )
 
@@ -54,9 +53,9 @@ func (t *training) run(ctx context.Context, job *config.Resolved) error {
 // one runs a single job to its end. release gives its folder back.
 func (t *training) one(ctx context.Context, job *config.Resolved) (release func(), err error) {
 	nproc, threads := job.Job.Workers(runtime.NumCPU())
-	set, err := data.Opener{Dir: job.Job.Data.Dir, Log: consoleLog(t.app.stderr, t.flags.verbose)}.Open(job.Job.Data.Name)
+	set, err := t.app.openData(job, consoleLog(t.app.stderr, t.flags.verbose))
 	if err != nil {
-		return nil, atKey(job, "data.name", err)
+		return nil, err
 	}
 	cfg, err := job.Fit(set, nproc)
 	if err != nil {
@@ -70,7 +69,7 @@ func (t *training) one(ctx context.Context, job *config.Resolved) (release func(
 		fmt.Fprintf(t.app.stderr, "%s is finished; to train it anew, add --fresh\n", f.dir)
 		return f.close, nil
 	}
-	if err := f.begin(job, features()); err != nil {
+	if err := f.begin(job, nproc, features()); err != nil {
 		return f.close, err
 	}
 	return f.close, t.train(ctx, f, cfg, nproc, threads)
@@ -110,18 +109,6 @@ func (t *training) alone(ctx context.Context, dir string, cfg trainer.Config, th
 		return supervise.ErrStopped
 	}
 	return err
-}
-
-// atKey gives missing data its place in the job.
-func atKey(job *config.Resolved, key string, err error) error {
-	if !errors.Is(err, data.ErrMissing) {
-		return err
-	}
-	at := job.Origins[key]
-	if at.Kind == config.Default {
-		return err
-	}
-	return fmt.Errorf("%s: %s: %w", at, key, err)
 }
 
 // reportSoFar writes the report of a run that did not reach its end, if it
