@@ -38,7 +38,7 @@ func headings(b *strings.Builder, open []string, f *Field) []string {
 	for i := shared(open, groups); i < len(groups); i++ {
 		s := theSchema().section(strings.Join(parts[:i+1], "."))
 		pad := strings.Repeat("  ", i)
-		if i == 0 {
+		if i == 0 && b.Len() > 0 {
 			b.WriteString("\n")
 		}
 		for _, l := range wrap(s.Doc, 84-len(pad)) {

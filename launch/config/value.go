@@ -126,24 +126,26 @@ func (f *Field) wants() string {
 	return text
 }
 
-// Limits is the range for people: "above 0, at most 1".
+// Limits is the range for people: "from 1 to 64", "above 0, at most 1".
 func (f *Field) Limits() string {
-	var all []string
+	text := ""
 	for r := range strings.FieldsSeq(f.Range) {
-		switch {
+		switch op := strings.TrimRight(r, "0123456789.-e"); {
 		case r == ">=0" && strings.HasSuffix(f.Type, "auto"):
-			all = append(all, "from 1") // 0 is auto
-		case strings.HasPrefix(r, ">="):
-			all = append(all, "from "+r[2:])
-		case strings.HasPrefix(r, "<="):
-			all = append(all, "to "+r[2:])
-		case strings.HasPrefix(r, ">"):
-			all = append(all, "above "+r[1:])
+			text = "from 1" // 0 is auto
+		case op == ">=":
+			text = "from " + r[2:]
+		case op == ">":
+			text = "above " + r[1:]
+		case op == "<":
+			text += ", below " + r[1:]
+		case strings.HasPrefix(text, "from"):
+			text += " to " + r[2:]
 		default:
-			all = append(all, "below "+r[1:])
+			text += ", at most " + r[2:]
 		}
 	}
-	return strings.Join(all, " ")
+	return text
 }
 
 // format writes a field's value as YAML.

@@ -39,7 +39,7 @@ default, recipe, file or flag.` + "\n" + exitHelp,
 			return keys, cobra.ShellCompDirectiveNoFileComp
 		},
 	}
-	c.Flags().StringVar(&job, "job", "", "job file, `recipe` or run folder to explain")
+	c.Flags().StringVar(&job, "job", "", "explain `JOB`: a job file, recipe or run folder")
 	c.Flags().StringArrayVar(&sets, "set", nil, "set a key of the job, `KEY=VALUE`; may be repeated")
 	c.RegisterFlagCompletionFunc("job", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return recipes.Names(), cobra.ShellCompDirectiveDefault

@@ -23,7 +23,7 @@ $ESPALIER_DATA; else in ../shared/data, ./data and the folder for downloads.` + 
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	var dir string
-	c.PersistentFlags().StringVar(&dir, "data", "", "`folder` of data sets")
+	c.PersistentFlags().StringVar(&dir, "data", "", "folder `DIR` of data sets")
 	names := func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return data.Names(), cobra.ShellCompDirectiveNoFileComp
 	}

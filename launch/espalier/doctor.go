@@ -61,7 +61,7 @@ func (a *app) doctorCommand() *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().StringVar(&dataDir, "data", "", "`folder` of data sets")
+	c.Flags().StringVar(&dataDir, "data", "", "folder `DIR` of data sets")
 	return c
 }
 

@@ -41,8 +41,8 @@ folder, on the whole test split (validation text for language models).` + "\n" +
 		Example: "  espalier eval runs/digits\n  espalier eval runs/digits/checkpoints/step-00000420 --json",
 		Args:    cobra.ExactArgs(1),
 	}
-	c.Flags().IntVar(&threads, "threads", runtime.NumCPU(), "`threads`")
-	c.Flags().StringVar(&dataDir, "data", "", "`folder` of data sets")
+	c.Flags().IntVar(&threads, "threads", runtime.NumCPU(), "number `N` of threads")
+	c.Flags().StringVar(&dataDir, "data", "", "folder `DIR` of data sets")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if threads < 1 {
 			return usage("--threads %d: want 1 or more", threads)

@@ -34,9 +34,9 @@ Names are those of PyTorch's models. Layouts:
 		Example: "  espalier export runs/digits -o digits.safetensors --layout pytorch",
 		Args:    cobra.ExactArgs(1),
 	}
-	c.Flags().StringVarP(&out, "output", "o", "", "`file` to write")
-	c.Flags().StringVar(&layout, "layout", "espalier", "espalier or pytorch")
-	c.Flags().StringVar(&dataDir, "data", "", "`folder` of data sets")
+	c.Flags().StringVarP(&out, "output", "o", "", "`FILE` to write")
+	c.Flags().StringVar(&layout, "layout", "espalier", "`LAYOUT`: espalier or pytorch")
+	c.Flags().StringVar(&dataDir, "data", "", "folder `DIR` of data sets")
 	c.RegisterFlagCompletionFunc("layout", cobra.FixedCompletions([]string{"espalier", "pytorch"}, cobra.ShellCompDirectiveNoFileComp))
 	c.RunE = func(c *cobra.Command, args []string) error {
 		switch {

@@ -41,6 +41,9 @@ func start(t *testing.T, sig syscall.Signal, text string, n int, args ...string)
 // TestKilledRunsGoOn: kill -9 of the whole run, early and later, then the
 // same command again, ends with the bits of the uninterrupted run.
 func TestKilledRunsGoOn(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs many processes")
+	}
 	inFolder(t, tiny)
 	want := trainTiny(t, "whole", "--nproc", "1")
 	for _, c := range []struct {
@@ -63,6 +66,9 @@ func TestKilledRunsGoOn(t *testing.T) {
 
 // TestSignals: SIGTERM and SIGINT save and stop with their own exit status.
 func TestSignals(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs many processes")
+	}
 	inFolder(t, tiny)
 	for sig, code := range map[syscall.Signal]int{syscall.SIGTERM: 143, syscall.SIGINT: 130} {
 		for _, nproc := range []string{"1", "2"} {

@@ -18,12 +18,12 @@ type trainFlags struct {
 }
 
 // jobFlags are flags that stand for keys of the job.
-var jobFlags = []struct{ flag, key, value, help string }{
-	{"nproc", "run.nproc", "N", "worker `processes`, or auto"},
-	{"threads", "run.threads", "N", "`threads` of a worker, or auto"},
-	{"seed", "seed", "N", "`seed` of all random numbers"},
-	{"run-dir", "run.dir", "DIR", "run `folder`"},
-	{"data", "data.dir", "DIR", "`folder` of data sets"},
+var jobFlags = []struct{ flag, key, help string }{
+	{"nproc", "run.nproc", "number `N` of worker processes, or auto"},
+	{"threads", "run.threads", "number `N` of threads of a worker, or auto"},
+	{"seed", "seed", "seed `N` that all random numbers follow from"},
+	{"run-dir", "run.dir", "run folder `DIR`, instead of runs/NAME"},
+	{"data", "data.dir", "folder `DIR` of data sets"},
 }
 
 func (a *app) trainCommand() *cobra.Command {
