@@ -2,6 +2,7 @@ package trainer
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -104,6 +105,23 @@ func transfer(old, now *network, values, state Filler) error {
 		f := now.opt.Entries[i]
 		for k := range e.Slots {
 			if err := move(e.Param, f.Param, e.Slots[k], f.Slots[k], state); err != nil {
+				return err
+			}
+		}
+	}
+	return keepScalars(old, now)
+}
+
+// keepScalars carries the optimizer's scalars. Where its state was reset they
+// are not read before they are made anew.
+func keepScalars(old, now *network) error {
+	dev, one := now.cfg.Device, now.host[:1]
+	for _, x := range old.opt.Scalars {
+		for _, y := range now.opt.Scalars {
+			if x.Name != y.Name {
+				continue
+			}
+			if err := errors.Join(dev.ReadF32(x.T, one), dev.WriteF32(y.T, one)); err != nil {
 				return err
 			}
 		}

@@ -19,9 +19,9 @@ import (
 
 // A checkpoint holds the committed state of a run: parameters and running
 // statistics under their own names, optimizer state under
-// "optim.<slot>.<parameter>", what methods keep (see Keeper), and in its
-// metadata the shape, the births of growth stages, the state of methods, and
-// what was spent so far.
+// "optim.<slot>.<parameter>" and "optim.<scalar>", what methods keep (see
+// Keeper), and in its metadata the shape, the births of growth stages, the
+// state of methods, and what was spent so far.
 
 // plan is the shape part of a checkpoint.
 type plan struct {
@@ -65,6 +65,9 @@ func (n *network) tensors() []named {
 		for k, t := range e.Slots {
 			out = append(out, named{name: "optim." + slots[k] + "." + e.Param.Name, t: t, shape: t.Shape})
 		}
+	}
+	for _, x := range n.opt.Scalars {
+		out = append(out, named{name: "optim." + x.Name, t: x.T, shape: x.T.Shape})
 	}
 	return out
 }

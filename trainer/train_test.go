@@ -213,7 +213,7 @@ func TestOtherJobsCheckpointIsRefused(t *testing.T) {
 	}
 }
 
-// Adam, layers without norms, accumulation in one worker.
+// Every optimizer, layers without norms, accumulation in one worker.
 func TestOtherOptimizersLearn(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -223,6 +223,19 @@ func TestOtherOptimizersLearn(t *testing.T) {
 		{"sgd plain", func(c *trainer.Config) { c.Optim.Momentum, c.Optim.LR = 0, 0.3 }},
 		{"adam", func(c *trainer.Config) { c.Optim = optim.Defaults(optim.Adam); c.Optim.LR = 5e-3 }},
 		{"adamw", func(c *trainer.Config) { c.Optim = optim.Defaults(optim.AdamW); c.Optim.LR = 5e-3 }},
+		{"csgd", func(c *trainer.Config) { c.Optim = optim.Defaults(optim.CSGD); c.Optim.LR = 0.3 }},
+		{"avagrad", func(c *trainer.Config) { c.Optim = optim.Defaults(optim.AvaGrad); c.Optim.LR = 0.3 }},
+		{"avagradw paper", func(c *trainer.Config) { c.Optim = mode(optim.AvaGradW, optim.Paper); c.Optim.LR = 0.3 }},
+		{"avagrad fresh", func(c *trainer.Config) { c.Optim = mode(optim.AvaGrad, optim.Fresh); c.Optim.LR = 0.3 }},
+		{"delayed adam", func(c *trainer.Config) { c.Optim = optim.Defaults(optim.DelayedAdam) }},
+		{"delayed adam paper", func(c *trainer.Config) { c.Optim = mode(optim.DelayedAdam, optim.Paper) }},
+		{"adabound", func(c *trainer.Config) { c.Optim = optim.Defaults(optim.AdaBound); c.Optim.LR = 5e-3 }},
+		{"adaboundw", func(c *trainer.Config) { c.Optim = optim.Defaults(optim.AdaBoundW); c.Optim.LR = 5e-3 }},
+		{"amsbound", func(c *trainer.Config) {
+			c.Optim = optim.Defaults(optim.AdaBound)
+			c.Optim.LR, c.Optim.AMS = 5e-3, true
+		}},
+		{"adabound paper", func(c *trainer.Config) { c.Optim = mode(optim.AdaBound, optim.Paper); c.Optim.LR = 0.02 }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var rec recorder
@@ -242,6 +255,13 @@ func TestOtherOptimizersLearn(t *testing.T) {
 			}
 		})
 	}
+}
+
+// mode is an optimizer's defaults in another of its modes.
+func mode(k optim.Kind, m optim.Mode) optim.Config {
+	c := optim.Defaults(k)
+	c.Mode = m
+	return c
 }
 
 func TestDivergenceIsAnError(t *testing.T) {
@@ -275,15 +295,23 @@ func TestWrongConfigurationsAreNamed(t *testing.T) {
 }
 
 func TestStepsDoNotAllocate(t *testing.T) {
-	cfg := digits(t, resnet8, alone()[0], 1)
-	cfg.Timeline = []trainer.Phase{{Steps: 400, Batch: 32}}
-	cfg.EvalEvery, cfg.SaveEvery, cfg.LogEvery = 0, 0, 1000
-	m := &mallocs{first: 50, last: 390}
-	cfg.Methods = []trainer.Method{m}
-	if _, err := trainer.Train(context.Background(), cfg, nil); err != nil {
-		t.Fatal(err)
-	}
-	if m.perStep > 0.5 {
-		t.Errorf("%.2f heap allocations a step", m.perStep)
+	for _, edit := range []func(*trainer.Config){
+		func(*trainer.Config) {},
+		func(c *trainer.Config) { c.Optim = optim.Defaults(optim.AvaGrad) },
+		func(c *trainer.Config) { c.Optim = mode(optim.AvaGrad, optim.Fresh) },
+		func(c *trainer.Config) { c.Optim = optim.Defaults(optim.AdaBound) },
+	} {
+		cfg := digits(t, resnet8, alone()[0], 1)
+		cfg.Timeline = []trainer.Phase{{Steps: 200, Batch: 32}}
+		cfg.EvalEvery, cfg.SaveEvery, cfg.LogEvery = 0, 0, 1000
+		edit(&cfg)
+		m := &mallocs{first: 50, last: 190}
+		cfg.Methods = []trainer.Method{m}
+		if _, err := trainer.Train(context.Background(), cfg, nil); err != nil {
+			t.Fatal(err)
+		}
+		if m.perStep > 0.5 {
+			t.Errorf("%s: %.2f heap allocations a step", cfg.Optim.Kind, m.perStep)
+		}
 	}
 }

@@ -39,7 +39,7 @@ func (m *Method) rates(r *trainer.Run) error {
 	kind := m.plan.Config.LRA
 	if kind == LRAAuto {
 		kind = LRANone
-		if opt.Config.Kind == optim.SGD {
+		if opt.Config.Kind == optim.SGD || opt.Config.Kind == optim.CSGD {
 			kind = LRANorm
 		}
 	}

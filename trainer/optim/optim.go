@@ -101,7 +101,7 @@ func Defaults(k Kind) Config {
 	case AdamW:
 		c.WeightDecay, c.SpareNorms = 0.01, true
 	case DelayedAdam:
-		c.Mode, c.LR, c.Eps = Official, 0.01, 0.1
+		c.Mode, c.LR, c.Eps = Official, 0.1, 0.1
 	case AvaGrad, AvaGradW:
 		c.Mode, c.LR, c.Eps = Official, 0.1, 0.1
 	case AdaBound, AdaBoundW:
