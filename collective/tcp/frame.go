@@ -58,9 +58,6 @@ func (k frameKind) String() string {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// checksum is that of a body.
-func checksum(body []byte) uint32 { return crc32.Update(0, castagnoli, body) }
-
 // identity is what all frames of a group have in common.
 type identity struct {
 	group, gen uint32

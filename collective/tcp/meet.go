@@ -93,7 +93,7 @@ func (c *Comm) receiveBegin(p *peer, h *header, body []byte) error {
 	sig := readSignature(body)
 	data := body[signatureBytes:]
 	if want := c.carries(&sig, int(p.rank), int(c.info.Rank)); len(data) != want {
-		return fmt.Errorf("%w: %v with %d bytes of data, want %d", errCorrupt, &sig, len(data), want)
+		return fmt.Errorf("%w: %v with %d bytes of data, want %d", errCorrupt, sig.String(), len(data), want)
 	}
 	c.mu.Lock()
 	begun, running := c.begun.Load(), c.running
