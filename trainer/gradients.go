@@ -28,6 +28,8 @@ type gradients struct {
 	works  []collective.Work
 	step   uint64
 	onMark func(bucket int)
+
+	packing *packing // nil: all is sent
 }
 
 func newGradients(ctx context.Context, cfg *Config, g *graph.Graph) (*gradients, error) {
@@ -86,15 +88,34 @@ func (gr *gradients) attach(g *graph.Graph) error {
 // that it has finished.
 func (gr *gradients) complete(bucket int) {
 	lo, hi := gr.layout.Buckets[bucket].Floats()
+	if gr.packing != nil {
+		hi = lo + gr.packing.buckets[bucket].n
+	}
 	if gr.acc != nil {
-		copy(gr.acc.Buf()[lo:hi], gr.local[lo:hi])
+		gr.collect(bucket, gr.acc.Buf(), lo, hi)
 		gr.acc.Merge(lo, hi)
 		if !gr.acc.Last() {
 			return
 		}
+	} else {
+		gr.collect(bucket, gr.arena, lo, hi)
+	}
+	if lo == hi {
+		gr.works[bucket] = collective.Work{}
+		return
 	}
 	gr.works[bucket] = gr.cfg.Comm.AllReduce(collective.Float32s(gr.arena[lo:hi]), collective.Sum,
 		collective.OpMeta{Seq: gr.step, Bucket: int32(bucket), Sig: gr.layout.Digest.Sig()})
+}
+
+// collect brings what is sent of a bucket to elements [lo, hi) of dst.
+func (gr *gradients) collect(bucket int, dst []float32, lo, hi int) {
+	switch {
+	case gr.packing != nil:
+		gr.packing.buckets[bucket].collect(dst, gr.local)
+	case gr.acc != nil:
+		copy(dst[lo:hi], gr.local[lo:hi])
+	}
 }
 
 // next says that a shard is complete.
@@ -112,7 +133,12 @@ func (gr *gradients) wait(ctx context.Context) error {
 			return err
 		}
 	}
-	if gr.acc != nil {
+	switch {
+	case gr.packing != nil:
+		for _, b := range gr.packing.buckets {
+			b.spread(gr.local, gr.arena)
+		}
+	case gr.acc != nil:
 		copy(gr.local, gr.arena)
 	}
 	return nil

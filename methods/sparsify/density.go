@@ -1,6 +1,8 @@
 package sparsify
 
 import (
+	"fmt"
+
 	"github.com/espalier-ml/espalier/trainer"
 	"github.com/espalier-ml/espalier/trainer/graph"
 )
@@ -64,25 +66,28 @@ func densities(masks []Mask) []LayerDensity {
 	return all
 }
 
-// Traffic is what the ranks sum in a step under a hard mask, in bytes: dense,
-// and with only the kept entries of masked weights, which all ranks know.
-// Removed entries have gradient 0 on every rank, so the packed sum is exact.
-type Traffic struct{ Dense, Packed int64 }
-
-// NewTraffic counts for a traced network under masks.
-func NewTraffic(g *graph.Graph, masks []Mask) Traffic {
-	kept := map[string]int{}
-	for _, m := range masks {
-		kept[m.Name] = m.Kept()
+// pack ends the sending of gradients of closed gates, which are zero, once
+// gates are hard. Every rank knows the mask, so the sums are the same.
+func pack(r *trainer.Run) error {
+	if r.Packed() {
+		return nil
 	}
-	var t Traffic
-	for _, r := range g.Reduced() {
-		n := int64(r.T.Len())
-		t.Dense += 4 * n
-		if k, ok := kept[r.Name]; ok {
-			n = int64(k)
+	open := map[string][]bool{}
+	for _, l := range layers(r.Graph()) {
+		v, err := read(r.Device(), l.gate.W)
+		if err != nil {
+			return err
 		}
-		t.Packed += 4 * n
+		keep := make([]bool, len(v))
+		for i, g := range v {
+			keep[i] = g != 0
+		}
+		open[l.w.Name] = keep
 	}
-	return t
+	if err := r.Pack(func(p *graph.Param) []bool { return open[p.Name] }); err != nil {
+		return err
+	}
+	sent, dense := r.GradientBytes()
+	r.Note("packed", fmt.Sprintf("%d bytes of gradients are summed over ranks in a step, not %d", sent, dense))
+	return nil
 }

@@ -56,8 +56,13 @@ func (m *Retrain) Weight(g *graph.Graph, p *graph.Param, v *graph.Value) *graph.
 // the weights behind the last.
 func (m *Retrain) On(e trainer.Event, r *trainer.Run) error {
 	switch {
-	case e == trainer.Boundary && r.Step == 0:
-		return m.start(r)
+	case e == trainer.Boundary:
+		if r.Step == 0 {
+			if err := m.start(r); err != nil {
+				return err
+			}
+		}
+		return pack(r)
 	case e == trainer.Stepped && r.Step == r.Steps():
 		return fold(r.Device(), layers(r.Graph()))
 	}

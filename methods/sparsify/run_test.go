@@ -363,18 +363,39 @@ func TestThinnedNetworkLearns(t *testing.T) {
 	}
 }
 
-func TestTraffic(t *testing.T) {
-	g := traced(t, smallMLP)
-	s := make([]float32, 64*16)
-	for i := range s {
-		s[i] = float32(i%4) - 2.5 // one of four is above 0
-	}
-	got := NewTraffic(g, []Mask{newMask("fc1.weight", []int{64, 16}, s)})
-	dense := int64(0)
-	for _, r := range g.Reduced() {
-		dense += int64(4 * r.T.Len())
-	}
-	if want := (Traffic{Dense: dense, Packed: dense - 4*64*16*3/4}); got != want {
-		t.Errorf("traffic %+v, want %+v", got, want)
+// Under the hard mask ranks send what is kept and nothing else, and the run
+// is the same as when they send all.
+func TestPackedSums(t *testing.T) {
+	for _, goal := range []Goal{GoalTicket, GoalPrune} {
+		j := digits(smallMLP)
+		j.sparsify.Goal = goal
+		var last *Ticket
+		j.onTicket = func(x *Ticket) error { last = x; return nil }
+		var packed, dense map[string][]float32
+		look := func(to *map[string][]float32) probe {
+			return func(e trainer.Event, r *trainer.Run) error {
+				if e == trainer.Finished {
+					*to = params(t, r)
+				}
+				if e != trainer.Reduced || r.Step < r.Steps()-1 || !r.Packed() {
+					return nil
+				}
+				sent, all := r.GradientBytes()
+				if want := all - 4*int64(last.Total()-last.Kept()); sent != want || sent >= all {
+					t.Errorf("%s: %d of %d bytes are sent, want %d", goal, sent, all, want)
+				}
+				return nil
+			}
+		}
+		j.probe = look(&packed)
+		j.run(t)
+		j.probe = look(&dense)
+		j.edit = func(c *trainer.Config) { c.Methods[0].(*Method).sendAll = true }
+		j.run(t)
+		for name, v := range dense {
+			if !slices.Equal(v, packed[name]) { // equal as numbers: a zero may have lost its sign
+				t.Errorf("%s: %s differs where all is sent", goal, name)
+			}
+		}
 	}
 }
