@@ -18,7 +18,7 @@ func compareLosses(ctx context.Context, args []string) error {
 	names := f.String("models", strings.Join(step.Models(), ","), "models to compare, comma separated")
 	batch := f.Int("batch", 16, "samples of a step")
 	steps := f.Int("steps", 10, "steps")
-	tolerance := f.String("tolerance", "1e-3", "largest relative difference of a loss")
+	tolerance := f.String("tolerance", "1e-3", "largest difference of a loss, in parts of the first")
 	if err := f.Parse(args); err != nil {
 		return err
 	}

@@ -124,7 +124,7 @@ func (p *peer) byTurns(ctx context.Context, c step.Case, s setting, rounds, retr
 type figures struct {
 	step, rss, start, first, share, peak float64
 	n, invalid                           int
-	range_                               [2]float64
+	ends                                 [2]float64
 	imported                             float64
 }
 
@@ -150,7 +150,7 @@ func summarise(rs []step.Result) figures {
 	f.first = med(func(r step.Result) float64 { return r.FirstStepMS })
 	f.share = med(func(r step.Result) float64 { return r.Share })
 	f.peak = med(func(r step.Result) float64 { return max(r.Before.All, r.After.All) })
-	f.range_ = [2]float64{
+	f.ends = [2]float64{
 		slices.MinFunc(valid, func(a, b step.Result) int { return cmp.Compare(a.StepMS.Min, b.StepMS.Min) }).StepMS.Min,
 		slices.MaxFunc(valid, func(a, b step.Result) int { return cmp.Compare(a.StepMS.Max, b.StepMS.Max) }).StepMS.Max,
 	}

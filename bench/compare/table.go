@@ -33,7 +33,9 @@ func write(w io.Writer, rows []row, command string) error {
 	p.line("processor time; more: time on the wall. The batch is each worker's. Ratio: PyTorch's faster memory format over")
 	p.line("ours; memory is the largest worker's peak. %% of peak: of the multiply-add peak (GFLOP/s, in brackets) measured")
 	p.line("before and after each case with as many threads. Turns in which two threads reached less than 1.7 times one")
-	p.line("thread's peak (two processors on one core) were dropped; \"!\" marks a case that had no other.")
+	p.line("thread's peak (two processors on one core) were dropped; \"!\" marks a case that had no other. In brackets behind the")
+	p.line("ratio: fastest step over fastest step. Operations are counted with padding, of which kernels skip a part: vgg-11,")
+	p.line("whose last images have 2x2 pixels, can exceed the peak.")
 	p.line("")
 	p.line("| model (batch) | setting | ours ms | PyTorch ms (format) | ratio | must / good | %% of peak: ours, PyTorch | memory MB: ours / PyTorch | start to first step, ms |")
 	p.line("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
@@ -66,9 +68,9 @@ func (p *printer) row(r row) {
 	if ours.n == 0 || theirs.n == 0 {
 		mark = " !"
 	}
-	p.line("| %s (%d) | %v | %.1f [%.1f..%.1f] | %.1f [%.1f..%.1f] (%s) | **%.2f**%s | %s | %.0f, %.0f (%.0f, %.0f) | %.0f / %.0f = %.2f | %.0f / %.0f |",
-		r.c.Model, r.c.Batch, r.s, ours.step, ours.range_[0], ours.range_[1],
-		theirs.step, theirs.range_[0], theirs.range_[1], format, theirs.step/ours.step, mark, goal,
+	p.line("| %s (%d) | %v | %.1f [%.1f..%.1f] | %.1f [%.1f..%.1f] (%s) | **%.2f** (%.2f)%s | %s | %.0f, %.0f (%.0f, %.0f) | %.0f / %.0f = %.2f | %.0f / %.0f |",
+		r.c.Model, r.c.Batch, r.s, ours.step, ours.ends[0], ours.ends[1],
+		theirs.step, theirs.ends[0], theirs.ends[1], format, theirs.step/ours.step, theirs.ends[0]/ours.ends[0], mark, goal,
 		ours.share, theirs.share, ours.peak, theirs.peak, ours.rss, theirs.rss, ours.rss/theirs.rss, ours.start, theirs.start)
 }
 
