@@ -29,7 +29,7 @@ func (t *tables) all() []*kernels.Tensor {
 // made counting as 1.
 type aging func(age uint64) float64
 
-// A column is a table that follows from ages alone.
+// A column is a table that follows from ages.
 type column struct {
 	table *kernels.Tensor
 	of    aging
@@ -58,10 +58,18 @@ func (s *State) columns(e *Entry) []column {
 	}}}
 }
 
+// boundColumns: the op multiplies by the rate of the step behind the bounds.
+// The released form wants just that; in algorithm 1 bounds follow no rate.
 func (s *State) boundColumns(t *tables) []column {
 	c := s.Config
-	lower := column{t.lower, func(age uint64) float64 { lo, _ := s.bounds(age); return lo / c.LR }}
-	upper := column{t.upper, func(age uint64) float64 { _, hi := s.bounds(age); return hi / c.LR }}
+	unit := func() float64 {
+		if c.algorithm1() && s.rate > 0 {
+			return s.rate
+		}
+		return c.LR
+	}
+	lower := column{t.lower, func(age uint64) float64 { lo, _ := s.bounds(age); return lo / unit() }}
+	upper := column{t.upper, func(age uint64) float64 { _, hi := s.bounds(age); return hi / unit() }}
 	beta1 := column{t.beta1, func(age uint64) float64 {
 		if c.Beta1OverT {
 			return c.Beta1 / float64(age)

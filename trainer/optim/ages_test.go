@@ -133,7 +133,12 @@ func TestAgesOfBlocks(t *testing.T) {
 					s.Entries[i].Factor[1] = 0.5
 				}
 				gamma := 0.0
+				base := c
 				for step := uint64(5); step < 12; step++ {
+					c.LR = base.LR * (1 - float64(step)/20) // a schedule
+					if c.is(AdaBound, AdaBoundW) && c.Mode == Official {
+						c.FinalLR = base.FinalLR * c.LR / base.LR
+					}
 					if err := s.Step(&kernels.Env{Rate: float32(c.LR), GradFactor: 1, WeightDecay: 1}, step); err != nil {
 						t.Fatal(err)
 					}

@@ -40,13 +40,14 @@ type State struct {
 	Scalars []Scalar
 
 	rateOf      aging
+	rate        float64                                 // of the step being made, before factors
 	bounds      func(age uint64) (lower, upper float64) // AdaBound's, at the base rate
 	normalizers []*normalizer
 	one         [1]float32
 
-	dev                  kernels.Device
-	slots, tables        kernels.Buffer
-	update, norms, rates kernels.Executable // rates: before the update, where it needs them
+	dev                   kernels.Device
+	slots, tables         kernels.Buffer
+	update, norms, before kernels.Executable // before: what an update needs first, or nil
 }
 
 // New makes the slots, all zero, and compiles the update of all parameters of
@@ -106,7 +107,7 @@ func (s *State) compile(dev kernels.Device, extra []kernels.Op) (err error) {
 		return err
 	}
 	if s.Config.normalizes() && !s.Config.lags() {
-		if s.rates, err = dev.Compile(rates); err != nil {
+		if s.before, err = dev.Compile(rates); err != nil {
 			return err
 		}
 	}
@@ -191,13 +192,14 @@ func (s *State) Squares(env *kernels.Env, each func(i int, squares []float32)) e
 // Step applies the reduced gradients. updates is the number of updates done
 // before, so 0 at the first; env gives rate and gradient factor.
 func (s *State) Step(env *kernels.Env, updates uint64) error {
+	s.rate = float64(env.Rate)
 	for _, e := range s.Entries {
 		if err := s.tabulate(e, updates); err != nil {
 			return err
 		}
 	}
-	if s.rates != nil {
-		if err := s.rates.Run(env, nil); err != nil {
+	if s.before != nil {
+		if err := s.before.Run(env, nil); err != nil {
 			return err
 		}
 		if err := s.normalizeAll(updates); err != nil {
@@ -207,7 +209,7 @@ func (s *State) Step(env *kernels.Env, updates uint64) error {
 	if err := s.update.Run(env, nil); err != nil {
 		return err
 	}
-	if s.rates == nil {
+	if s.before == nil {
 		return s.normalizeAll(updates)
 	}
 	return nil
@@ -224,7 +226,7 @@ func (s *State) normalizeAll(updates uint64) error {
 
 // Close frees slots and tables.
 func (s *State) Close() error {
-	for _, x := range []kernels.Executable{s.update, s.norms, s.rates} {
+	for _, x := range []kernels.Executable{s.update, s.norms, s.before} {
 		if x != nil {
 			x.Close()
 		}

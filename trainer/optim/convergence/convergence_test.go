@@ -1,15 +1,16 @@
 package convergence
 
 import (
+	"fmt"
 	"math"
-	"os"
+	"strings"
 	"testing"
 )
 
 // Who converges, on draws of 64 seeds.
 func TestDelayOfAdaBound(t *testing.T) {
-	e := Delay()
-	r := e.Run(64)
+	r := Delay().Run(64)
+	show(t, r)
 	for _, c := range []struct {
 		method    string
 		at        int
@@ -31,8 +32,32 @@ func TestDelayOfAdaBound(t *testing.T) {
 			t.Errorf("%s is at %.3f after %d steps, want %v to %v", c.method, x, c.at, c.low, c.high)
 		}
 	}
-	if err := r.Write(os.Stderr); testing.Verbose() && err != nil {
-		t.Error(err)
+}
+
+// show logs the table of a result: go test -v.
+func show(t *testing.T, r Result) {
+	t.Helper()
+	var s strings.Builder
+	if err := r.Write(&s); err != nil {
+		t.Fatal(err)
+	}
+	t.Log("\n" + s.String())
+}
+
+func TestTablesHaveARowForEveryMethod(t *testing.T) {
+	for _, e := range Experiments() {
+		e.At = e.At[:1]
+		e.At[0] = 3
+		r := e.Run(5)
+		var s strings.Builder
+		if err := r.Write(&s); err != nil {
+			t.Fatal(err)
+		}
+		for i, m := range e.Methods {
+			if row := fmt.Sprintf("\n| %s | %.3f |\n", m.Name, r.Mean[i][0]); !strings.Contains(s.String(), row) {
+				t.Errorf("%s: no row %q in\n%s", e.Name, row, s.String())
+			}
+		}
 	}
 }
 
@@ -40,6 +65,7 @@ func TestUsualBoundsDelayToo(t *testing.T) {
 	e := Claim()
 	e.At = e.At[:4]
 	r := e.Run(64)
+	show(t, r)
 	for _, at := range []int{1000, 2000, 4000, 10000} {
 		if x := r.Of(NameAdaBound, at); x < 0.85 {
 			t.Errorf("AdaBound is at %.3f after %d steps, want it near 1", x, at)
@@ -52,6 +78,7 @@ func TestUsualBoundsDelayToo(t *testing.T) {
 
 func TestAdamStalls(t *testing.T) {
 	r := Stall().Run(64)
+	show(t, r)
 	for _, c := range []struct {
 		method    string
 		low, high float64
