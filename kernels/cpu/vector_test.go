@@ -118,8 +118,14 @@ func (c *trial) run(t *testing.T, o Options, atEnd bool) map[*kernels.Tensor][]b
 	for _, y := range c.op.Outputs() {
 		out[y] = bytes.Clone(y.Buf.Host())
 	}
-	if o.Threads == 1 && !o.Portable && testing.AllocsPerRun(5, func() { x.Run(&c.env, nil) }) != 0 {
-		t.Error("running allocates")
+	if o.Threads == 1 && !d.Portable() {
+		n := 1.0
+		for try := 0; n != 0 && try < 4; try++ { // the runtime itself may allocate now and then
+			n = testing.AllocsPerRun(5, func() { x.Run(&c.env, nil) })
+		}
+		if n != 0 {
+			t.Errorf("running allocates %v times", n)
+		}
 	}
 	return out
 }
