@@ -99,7 +99,9 @@ func newLink(c *Comm, p *peer, index int, conn net.Conn) *link {
 	return l
 }
 
-func (l *link) String() string { return fmt.Sprintf("rank %d link %d", l.peer.rank, l.index) }
+func (l *link) String() string {
+	return fmt.Sprintf("link %d between rank %d and rank %d", l.index, l.peer.rank, l.comm.info.Rank)
+}
 
 // enqueue leaves a frame to the sender.
 func (l *link) enqueue(f frame) {

@@ -28,7 +28,8 @@ type mesh struct {
 	conns   [][]net.Conn // by rank and link
 	missing int
 	done    chan struct{} // closed when nothing is missing
-	refused string        // the last refusal
+	refused string        // why the last attempt failed
+	firm    bool          // because one side refused the other
 	over    bool          // connect has returned
 }
 
@@ -102,7 +103,7 @@ func (m *mesh) incomplete(cause error) error {
 	}
 	err := fmt.Errorf("no connection with rank %s: %w", strings.Join(who, ", "), cause)
 	if m.refused != "" {
-		err = fmt.Errorf("%w; refused meanwhile: %s", err, m.refused)
+		err = fmt.Errorf("%w; last attempt: %s", err, m.refused)
 	}
 	return err
 }
@@ -172,7 +173,7 @@ func (m *mesh) accept(ctx context.Context, ln net.Listener, wg *sync.WaitGroup) 
 			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return
 			}
-			m.refuse("accept", err) // such as too many open files; it may pass
+			m.refuse(ctx, "accept", err) // such as too many open files; it may pass
 			pause(ctx, 10*time.Millisecond)
 			continue
 		}
@@ -185,17 +186,30 @@ func (m *mesh) accept(ctx context.Context, ln net.Listener, wg *sync.WaitGroup) 
 		wg.Go(func() {
 			defer func() { <-greetings }()
 			if err := m.greet(ctx, c); err != nil {
-				m.refuse(c.RemoteAddr().String(), err)
+				m.refuse(ctx, c.RemoteAddr().String(), err)
 			}
 		})
 	}
 }
 
-func (m *mesh) refuse(who string, err error) {
+// refuse logs why a connection is none.
+func (m *mesh) refuse(ctx context.Context, who string, err error) {
+	if ctx.Err() != nil {
+		return // Open is over
+	}
 	m.o.Log.Warn("connection refused", zap.String("peer", who), zap.Int("rank", int(m.own.from)), zap.Error(err))
+	m.note(who, err)
+}
+
+// note keeps the last reason for the error of Open, a refusal rather than
+// trouble with the network.
+func (m *mesh) note(who string, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.refused = fmt.Sprintf("%s: %v", who, err)
+	firm := errors.Is(err, ErrRefused)
+	if firm || !m.firm {
+		m.refused, m.firm = fmt.Sprintf("%s: %v", who, err), firm
+	}
 }
 
 // greet lets in a connection that proves to be a link of this group.
@@ -283,9 +297,7 @@ func (m *mesh) reach(ctx context.Context, rank, link int) error {
 		if final(err) || ctx.Err() != nil {
 			return fmt.Errorf("rank %d at %s: %w", rank, m.addrs[rank], err)
 		}
-		m.mu.Lock()
-		m.refused = fmt.Sprintf("rank %d at %s: %v", rank, m.addrs[rank], err)
-		m.mu.Unlock()
+		m.note(fmt.Sprintf("rank %d at %s", rank, m.addrs[rank]), err)
 		pause(ctx, backoff)
 		backoff = min(2*backoff, maxBackoff)
 	}

@@ -92,7 +92,7 @@ func (c *Comm) inspect(w *watchman, t uint32) {
 		case w.silence > 0 && t-p.heard.Load() > w.silence:
 			deadline("no sign of life from rank %d for %v", p.rank, c.o.Silence)
 		case p.broken != "" && t-p.brokenAt > w.broken:
-			c.condemn(&collective.AbortError{By: p.rank, Reason: p.broken}, 0)
+			c.condemn(&collective.AbortError{By: c.info.Rank, Reason: p.broken}, 0)
 		}
 	}
 	if !c.running {
