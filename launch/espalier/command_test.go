@@ -117,6 +117,9 @@ func TestErrors(t *testing.T) {
 			if o.code != c.code || m["code"] != float64(c.code) || !strings.Contains(text, c.want) {
 				t.Errorf("exit status %d, object %v\nwant %d and %q", o.code, m, c.code, c.want)
 			}
+			if _, err := os.Stat("runs/job"); err == nil {
+				t.Error("a run folder was made")
+			}
 			if !strings.Contains(o.stderr, "espalier: ") {
 				t.Errorf("standard error says nothing: %q", o.stderr)
 			}

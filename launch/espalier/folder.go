@@ -38,6 +38,7 @@ type folder struct {
 // openFolder makes the folder or finds the same job in it.
 func openFolder(job *config.Resolved, hash string, nproc int, f trainFlags) (*folder, error) {
 	dir := job.Job.Run.Dir
+	_, missing := os.Stat(dir)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, usage("run folder: %w", err)
 	}
@@ -48,6 +49,9 @@ func openFolder(job *config.Resolved, hash string, nproc int, f trainFlags) (*fo
 	r := &folder{dir: dir, lock: lock, log: &metrics.Log{}}
 	if err := r.adopt(job, hash, nproc, f); err != nil {
 		r.close()
+		if missing != nil {
+			os.Remove(dir) // nothing was made in it
+		}
 		return nil, err
 	}
 	return r, nil
