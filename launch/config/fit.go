@@ -94,7 +94,8 @@ func (j *Job) spec(row data.Row) models.Spec {
 func (j *Job) optim() optim.Config {
 	o := &j.Optim
 	return optim.Config{Kind: optim.Kind(o.Name), LR: o.LR, WeightDecay: o.WeightDecay, SpareNorms: o.SpareNorms,
-		Momentum: o.Momentum, Dampening: o.Dampening, Nesterov: o.Nesterov, Beta1: o.Beta1, Beta2: o.Beta2, Eps: o.Eps}
+		Momentum: o.Momentum, Dampening: o.Dampening, Nesterov: o.Nesterov, Beta1: o.Beta1, Beta2: o.Beta2, Eps: o.Eps,
+		Mode: optim.Mode(o.Mode), FinalLR: o.FinalLR, Gamma: o.Gamma, AMS: o.AMS}
 }
 
 func (j *Job) schedule() optim.Schedule {

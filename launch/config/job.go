@@ -98,16 +98,20 @@ type Train struct {
 
 // Optim chooses the optimizer.
 type Optim struct {
-	Name        string  `yaml:"name" default:"sgd" of:"sgd adam adamw" doc:"the optimizer"`
-	LR          float64 `yaml:"lr" default:"0.1 for sgd | 0.001 for adam adamw" is:">0 <=1000" doc:"learning rate before the schedule"`
-	Momentum    float64 `yaml:"momentum" default:"0.9 for sgd" is:">=0 <1" doc:"share of the last update that is kept"`
+	Name        string  `yaml:"name" default:"sgd" of:"sgd csgd adam adamw delayed-adam avagrad avagradw adabound adaboundw" doc:"the optimizer"`
+	LR          float64 `yaml:"lr" default:"0.1 for sgd csgd delayed-adam avagrad avagradw | 0.001 for adam adamw adabound adaboundw" is:">0 <=1000" doc:"learning rate before the schedule"`
+	Momentum    float64 `yaml:"momentum" default:"0.9 for sgd csgd" is:">=0 <1" doc:"share of the last update that is kept"`
 	Nesterov    bool    `yaml:"nesterov" default:"false for sgd" doc:"Nesterov's form of momentum"`
 	Dampening   float64 `yaml:"dampening" default:"0 for sgd" is:">=0 <=1" doc:"share of the gradient that momentum leaves out"`
-	WeightDecay float64 `yaml:"weight_decay" default:"0.0005 for sgd | 0 for adam | 0.01 for adamw" is:">=0 <=1" doc:"added to the gradient by sgd and adam, apart from it by adamw"`
-	SpareNorms  bool    `yaml:"spare_norms" default:"false for sgd adam | true for adamw" doc:"no weight decay on biases and norms"`
-	Beta1       float64 `yaml:"beta1" default:"0.9 for adam adamw" is:">=0 <1" doc:"memory of the mean of gradients"`
-	Beta2       float64 `yaml:"beta2" default:"0.999 for adam adamw" is:">=0 <1" doc:"memory of the mean of squares"`
-	Eps         float64 `yaml:"eps" default:"1e-8 for adam adamw" is:">0 <=1" doc:"added to the root of the squares"`
+	WeightDecay float64 `yaml:"weight_decay" default:"0.0005 for sgd csgd | 0 for adam delayed-adam avagrad avagradw adabound adaboundw | 0.01 for adamw" is:">=0 <=1" doc:"added to the gradient, or apart from it by the forms whose name ends in w"`
+	SpareNorms  bool    `yaml:"spare_norms" default:"false for sgd csgd adam delayed-adam avagrad avagradw adabound adaboundw | true for adamw" doc:"no weight decay on biases and norms"`
+	Beta1       float64 `yaml:"beta1" default:"0.9 for adam adamw delayed-adam avagrad avagradw adabound adaboundw" is:">=0 <1" doc:"memory of the mean of gradients"`
+	Beta2       float64 `yaml:"beta2" default:"0.999 for adam adamw delayed-adam avagrad avagradw adabound adaboundw" is:">=0 <1" doc:"memory of the mean of squares"`
+	Eps         float64 `yaml:"eps" default:"1e-8 for adam adamw adabound adaboundw | 0.1 for delayed-adam avagrad avagradw" is:">0 <=1000000000" doc:"added to the root of the squares"`
+	Mode        string  `yaml:"mode" default:"official for delayed-adam avagrad avagradw adabound adaboundw" of:"official paper fresh" doc:"which published form of the optimizer"`
+	FinalLR     float64 `yaml:"final_lr" default:"0.1 for adabound adaboundw" is:">0 <=1000" doc:"rate that adabound's bounds close in on"`
+	Gamma       float64 `yaml:"gamma" default:"0.001 for adabound adaboundw" is:">0 <=1" doc:"how fast adabound's bounds close in"`
+	AMS         bool    `yaml:"ams" default:"false for adabound adaboundw" doc:"never forget a large gradient (AMSBound)"`
 }
 
 // Schedule is the factor of the learning rate over the run.
