@@ -23,8 +23,8 @@ import torch
 import torch_models
 
 # One ReLU whose input rounds to the other side of zero moves the gradients in
-# front of it by about a hundredth on these small batches; a missing term moves
-# them by far more.
+# front of it: by up to 0.007 in the models measured, at a batch of 16. A missing
+# term moved them by 0.9. Errors of a percent pass unseen where there are ReLUs.
 FLIP = 0.03
 
 
