@@ -19,6 +19,7 @@ type Comm struct {
 	info  collective.Info
 	o     Options
 	id    identity
+	short int     // bytes up to which an operation is short
 	peers []*peer // by rank, nil for this one
 
 	// mu guards what issuing, waiting, meeting and ending share.
@@ -92,6 +93,7 @@ func newComm(gen collective.Gen, self collective.Rank, conns [][]net.Conn, o Opt
 		info:      collective.Info{Gen: gen, Rank: self, World: world, Transport: "tcp"},
 		o:         o,
 		id:        identity{group: groupHash(gen), gen: uint32(gen.N)},
+		short:     o.shortLimit(world),
 		queue:     newRing[queued](64),
 		fold:      newFolder(world),
 		stop:      make(chan struct{}),

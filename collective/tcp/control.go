@@ -11,7 +11,7 @@ import (
 // receiveControl reads the frames of a control link. It never waits for
 // anything else, so that the end of the group or of a peer is seen at once.
 func (l *link) receiveControl() error {
-	const limit = signatureBytes + maxShort
+	limit := signatureBytes + max(l.comm.short, 1024) // an abort at least
 	buf := make([]byte, 2*(headerBytes+limit))
 	lo, hi := 0, 0
 	for {

@@ -91,7 +91,7 @@ func newLink(c *Comm, p *peer, index int, conn net.Conn) *link {
 	}
 	if index == 0 {
 		for i := range l.begins {
-			l.begins[i] = make([]byte, headerBytes+signatureBytes, headerBytes+signatureBytes+c.o.Short)
+			l.begins[i] = make([]byte, headerBytes+signatureBytes, headerBytes+signatureBytes+c.short)
 		}
 	} else {
 		l.fold = newFolder(c.info.World)

@@ -66,7 +66,7 @@ func (c *Comm) announce(o *op) {
 // signature, sender and receiver.
 func (c *Comm) carries(s *signature, from, to int) int {
 	size := uint64(s.dtype.Size())
-	if size == 0 || s.in > uint64(c.o.Short)/size {
+	if size == 0 || s.in > uint64(c.short)/size {
 		return 0
 	}
 	switch s.kind {

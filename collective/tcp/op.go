@@ -100,7 +100,7 @@ func (o *op) route() {
 		return
 	}
 	o.back = o.plan
-	o.short = len(o.in) <= c.o.Short || world == 1
+	o.short = len(o.in) <= c.short || world == 1
 	if o.short {
 		return
 	}
@@ -135,10 +135,10 @@ func (o *op) routePair() {
 	o.back = cut(len(o.out), len(o.out), c.o.Segment)
 	o.short = true
 	self := c.info.Rank
-	if o.call.To >= 0 && o.call.To != self && len(o.in) > c.o.Short {
+	if o.call.To >= 0 && o.call.To != self && len(o.in) > c.short {
 		o.gatherTo, o.short = c.only(o.call.To), false
 	}
-	if o.call.From >= 0 && o.call.From != self && len(o.out) > c.o.Short {
+	if o.call.From >= 0 && o.call.From != self && len(o.out) > c.short {
 		o.gatherFrom, o.short = c.only(o.call.From), false
 	}
 	o.reset()

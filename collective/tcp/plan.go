@@ -12,18 +12,19 @@ type plan struct {
 }
 
 const (
-	grain      = 128       // parts of a shared buffer begin at multiples of it
-	minSegment = 16 << 10  // below, the cost of a frame shows
-	inFlight   = 4         // segments of a part, if that leaves them long enough
-	maxSegment = 16 << 20  // of Options.Segment
-	maxBytes   = 1<<40 - 1 // of an operation: segment numbers are 32 bits
+	grain       = 128       // parts of a shared buffer begin at multiples of it
+	inFlight    = 4         // segments of a part, if that leaves them
+	goodSegment = 64 << 10  // long; below, the cost of a frame shows
+	minSegment  = 4 << 10   // of Options.Segment
+	maxSegment  = 16 << 20  // of Options.Segment
+	maxBytes    = 1<<40 - 1 // of an operation: segment numbers are 32 bits
 )
 
 // cut makes the plan for parts of a given size.
 func cut(part, total, segment int) plan {
 	p := plan{part: part, total: total}
 	small := (part/inFlight + grain - 1) &^ (grain - 1)
-	p.segment = min(max(small, minSegment), segment)
+	p.segment = min(max(small, goodSegment), segment)
 	p.each = (part + p.segment - 1) / p.segment
 	return p
 }
