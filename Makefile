@@ -4,7 +4,7 @@ GO    ?= go
 BIN   := espalier
 FLAGS := -buildvcs=false -trimpath
 
-.PHONY: all run test race vet portable check build bench clean
+.PHONY: all build run test race portable check bench clean
 
 all: build
 
@@ -12,7 +12,7 @@ build:
 	$(GO) build $(FLAGS) -o $(BIN) ./launch/espalier
 
 # The main job: a growing network on the embedded digits, two workers, compared
-# with training the full-size network. About a minute.
+# with training the full-size network. Well under a minute.
 run: build
 	./$(BIN) train digits
 
@@ -32,6 +32,10 @@ portable:
 
 # Everything that CI runs.
 check: test race portable
+
+# Training steps beside PyTorch, if it is installed; needs a quiet machine.
+bench:
+	$(GO) run ./bench/compare step
 
 clean:
 	rm -f $(BIN)
