@@ -114,6 +114,13 @@ func newComm(gen collective.Gen, self collective.Rank, conns [][]net.Conn, o Opt
 		for i, conn := range links {
 			p.links = append(p.links, newLink(c, p, i, conn))
 		}
+		upwards, downwards := p.links[1:1+o.Sockets], p.links[1+o.Sockets:]
+		if p.out, p.in = upwards, downwards; r < int(self) {
+			p.out, p.in = downwards, upwards
+		}
+		for i := range p.in {
+			p.in[i].turn, p.out[i].turn = i, i
+		}
 		c.peers[r] = p
 	}
 	c.start()

@@ -11,10 +11,9 @@ var hasFold = cpu.X86.HasAVX512F && cpu.X86.HasAVX512VPCLMULQDQ && cpu.X86.HasSS
 //go:noescape
 func foldCRC(p *byte, n int, state uint32) uint32
 
-// checksum is the CRC-32C of a body. Long ones are folded 256 bytes at a
-// time, several times as fast as the instruction for it.
-func checksum(body []byte) uint32 {
-	crc := uint32(0)
+// extend adds bytes to a CRC-32C. Many are folded 256 at a time, several
+// times as fast as the instruction for it.
+func extend(crc uint32, body []byte) uint32 {
 	if n := len(body) &^ 255; hasFold && n > 0 {
 		crc = ^foldCRC(&body[0], n, ^crc)
 		body = body[n:]

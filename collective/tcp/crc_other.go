@@ -4,5 +4,5 @@ package tcp
 
 import "hash/crc32"
 
-// checksum is the CRC-32C of a body.
-func checksum(body []byte) uint32 { return crc32.Update(0, castagnoli, body) }
+// extend adds bytes to a CRC-32C.
+func extend(crc uint32, body []byte) uint32 { return crc32.Update(crc, castagnoli, body) }

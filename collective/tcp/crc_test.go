@@ -20,6 +20,9 @@ func TestChecksum(t *testing.T) {
 			if got, want := checksum(b), crc32.Checksum(b, castagnoli); got != want {
 				t.Fatalf("%d bytes at %d: %08x, want %08x", n, off, got, want)
 			}
+			if got := extend(checksum(b[:n/3]), b[n/3:]); got != checksum(b) {
+				t.Fatalf("%d bytes at %d in two pieces: %08x, want %08x", n, off, got, checksum(b))
+			}
 		}
 	}
 }

@@ -42,16 +42,33 @@ func (l *link) land(h *header, sum uint32) error {
 	if err != nil {
 		return err
 	}
-	if _, err := io.ReadFull(l.conn, dst); err != nil {
+	got, err := readSummed(l.conn, dst)
+	if err != nil {
 		return err
 	}
-	if checksum(dst) != sum {
+	if got != sum {
 		return fmt.Errorf("%w: %v segment %d of operation %d has a wrong checksum", errCorrupt, h.kind, h.seg, h.op)
 	}
 	o.alive.Store(c.clock.Load())
 	o.landed(l, h)
 	c.done(1)
 	return nil
+}
+
+// readSummed fills dst and returns its checksum, taken while each piece is
+// still in the cache.
+func readSummed(r io.Reader, dst []byte) (sum uint32, err error) {
+	for len(dst) > 0 {
+		n, err := r.Read(dst)
+		sum = extend(sum, dst[:n])
+		if dst = dst[n:]; err != nil && len(dst) > 0 {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return 0, err
+		}
+	}
+	return sum, nil
 }
 
 // mistrust stops reading a link that carries another operation than the
@@ -87,7 +104,7 @@ func (o *op) place(l *link, h *header) ([]byte, error) {
 		return stray("there is no such segment")
 	}
 	lo, hi := p.span(part, s)
-	if int(h.length) != hi-lo || 1+s%(len(l.peer.links)-1) != l.index {
+	if int(h.length) != hi-lo || l != l.peer.in[s%len(l.peer.in)] {
 		return stray("not as it was cut")
 	}
 	switch {
@@ -171,7 +188,7 @@ func (c *Comm) reserveSlots(size int) {
 		if p == nil {
 			continue
 		}
-		links := len(p.links) - 1
+		links := len(p.in)
 		n := links * max(2, (minSlots+links-1)/links)
 		if len(p.slots) < n {
 			p.slots = make([][]byte, n)

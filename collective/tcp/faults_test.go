@@ -139,19 +139,19 @@ func TestFaults(t *testing.T) {
 		words string // in the error of rank 0, whose link it is
 	}{
 		{"bit flipped in a begin frame", 0, begin, flip, nil, "link 0 between rank 2 and rank 0: corrupted frame"},
-		{"bit flipped in a header", 1, head, flip, nil, "link 1 between rank 2 and rank 0: corrupted frame: header"},
-		{"bit flipped in data", 1, data, flip, nil, "link 1 between rank 2 and rank 0: corrupted frame: "},
+		{"bit flipped in a header", 2, head, flip, nil, "link 2 between rank 2 and rank 0: corrupted frame: header"},
+		{"bit flipped in data", 2, data, flip, nil, "link 2 between rank 2 and rank 0: corrupted frame: "},
 		{"begin frame lost", 0, begin, drop, nil, "link 0 between rank 2 and rank 0: corrupted frame: frame number"},
 		{"begin frame twice", 0, begin, repeat, nil, "link 0 between rank 2 and rank 0: corrupted frame: frame number"},
-		{"header lost", 1, head, drop, nil, "link 1 between rank 2 and rank 0: corrupted frame"},
-		{"data lost", 1, data, drop, nil, "link 1 between rank 2 and rank 0: corrupted frame"},
-		{"data twice", 1, data, repeat, nil, "link 1 between rank 2 and rank 0: corrupted frame"},
-		{"a byte lost", 1, data, truncate, nil, "link 1 between rank 2 and rank 0: corrupted frame"},
+		{"header lost", 2, head, drop, nil, "link 2 between rank 2 and rank 0: corrupted frame"},
+		{"data lost", 2, data, drop, nil, "link 2 between rank 2 and rank 0: corrupted frame"},
+		{"data twice", 2, data, repeat, nil, "link 2 between rank 2 and rank 0: corrupted frame"},
+		{"a byte lost", 2, data, truncate, nil, "link 2 between rank 2 and rank 0: corrupted frame"},
 		{"begin frame of another generation", 0, begin, foreign, nil, "link 0 between rank 2 and rank 0: frame of another group: generation 2, want 3"},
 		{"control link cut", 0, begin, sever, nil, "rank 2 is gone"},
-		{"data link cut", 1, data, sever, nil, "link 1 between rank"},
-		{"rank dead", 1, data, kill, nil, "rank 2 is gone"},
-		{"rank silent", 1, data, silence, collective.ErrDeadline, "rank 2"},
+		{"data link cut", 2, data, sever, nil, "link 2 between rank"},
+		{"rank dead", 2, data, kill, nil, "rank 2 is gone"},
+		{"rank silent", 2, data, silence, collective.ErrDeadline, "rank 2"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -58,6 +58,9 @@ func (k frameKind) String() string {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
+// checksum is the CRC-32C of a body.
+func checksum(body []byte) uint32 { return extend(0, body) }
+
 // identity is what all frames of a group have in common.
 type identity struct {
 	group, gen uint32

@@ -40,7 +40,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"another history", with(func(s *side) { s.gen.Chain[0] = 9 }), "another history"},
 		{"another world", with(func(s *side) { s.world = 3 }), "world of 3 ranks, want 2"},
 		{"another configuration", with(func(s *side) { s.o.Config[0] = 7 }), "configuration 07"},
-		{"other sockets", with(func(s *side) { s.o.Sockets = 3 }), "4 links a pair of ranks, want 2"},
+		{"other sockets", with(func(s *side) { s.o.Sockets = 3 }), "7 links a pair of ranks, want 3"},
 		{"other segments", with(func(s *side) { s.o.Segment = 1 << 16 }), "segments of 65536 bytes"},
 		{"other order", with(func(s *side) { s.o.Order = tcp.Fast }), "fast order"},
 	}

@@ -15,7 +15,9 @@ import (
 // peer is another rank.
 type peer struct {
 	rank  collective.Rank
-	links []*link // 0 for control, the others for data
+	links []*link // 0 for control, then those for data
+	out   []*link // for data to the peer
+	in    []*link // for data from the peer
 	slots [][]byte
 
 	heard atomic.Uint32 // tick of the last sign of life
@@ -33,7 +35,8 @@ type peer struct {
 type link struct {
 	comm  *Comm
 	peer  *peer
-	index int
+	index int // among the links of the pair
+	turn  int // among those of the direction: it carries every len(in)-th segment
 	conn  net.Conn
 
 	// For writing without the sender, if nothing is in front: nil under TLS.

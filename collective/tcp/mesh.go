@@ -42,13 +42,13 @@ const (
 func newMesh(gen collective.Gen, self collective.Rank, addrs []string, o *Options) *mesh {
 	world := len(addrs)
 	m := &mesh{o: o, addrs: addrs, conns: make([][]net.Conn, world), done: make(chan struct{}), own: hello{
-		version: version, world: uint16(world), from: uint16(self), links: uint16(1 + o.Sockets),
+		version: version, world: uint16(world), from: uint16(self), links: uint16(o.links()),
 		segment: uint32(o.Segment), short: uint32(o.Short), gen: gen, config: o.Config, order: o.Order,
 	}}
 	for r := range m.conns {
 		if r != int(self) {
-			m.conns[r] = make([]net.Conn, 1+o.Sockets)
-			m.missing += 1 + o.Sockets
+			m.conns[r] = make([]net.Conn, o.links())
+			m.missing += o.links()
 		}
 	}
 	if m.missing == 0 {

@@ -318,7 +318,7 @@ func (o *op) gather(s int) {
 	}
 	for r, p := range o.c.peers {
 		if o.gatherTo.has(r) {
-			p.links[1+s%(len(p.links)-1)].enqueue(f)
+			p.out[s%len(p.out)].enqueue(f)
 		}
 	}
 }
@@ -326,8 +326,8 @@ func (o *op) gather(s int) {
 // send sends segment s of a part, found in src, to a rank.
 func (o *op) send(kind frameKind, to, part, s int, src []byte) {
 	lo, hi := o.plan.span(part, s)
-	links := o.c.peers[to].links
-	links[1+s%(len(links)-1)].enqueue(o.frame(kind, part, s, src[lo:hi]))
+	links := o.c.peers[to].out
+	links[s%len(links)].enqueue(o.frame(kind, part, s, src[lo:hi]))
 }
 
 func (o *op) frame(kind frameKind, part, s int, data []byte) frame {

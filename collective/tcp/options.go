@@ -61,12 +61,12 @@ type Options struct {
 	// fault into the way.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 
-	// Sockets is how many connections a pair of ranks shares for bulk data,
-	// beside one for control and short operations. (equal) 0 means 1; several
-	// help where one stream cannot fill the link.
+	// Sockets is how many connections a pair of ranks has for bulk data in
+	// each direction, beside one for control and short operations. (equal) 0
+	// means 1; several help where one stream cannot fill the link.
 	Sockets int
 
-	// Segment is the unit of pipelining in bytes. (equal) 0 means 256 KiB.
+	// Segment is the unit of pipelining in bytes. (equal) 0 means 512 KiB.
 	Segment int
 
 	// Short is the size in bytes up to which an operation on 4 ranks is one
@@ -127,7 +127,7 @@ func (o Options) withDefaults() Options {
 		o.Sockets = 1
 	}
 	if o.Segment == 0 {
-		o.Segment = 256 << 10
+		o.Segment = 512 << 10
 	}
 	if o.Short == 0 {
 		o.Short = maxShort
@@ -137,6 +137,11 @@ func (o Options) withDefaults() Options {
 	}
 	return o
 }
+
+// links is the number of connections of a pair of ranks: control, data to the
+// higher rank, data to the lower one. A socket that sends and receives at the
+// same time would do so in turns, since the kernel locks it.
+func (o *Options) links() int { return 1 + 2*o.Sockets }
 
 // shortLimit is Short for a world. One message to everyone takes the time of
 // a message, but world/2 times the bytes of a reduction in two phases: for two
@@ -174,7 +179,7 @@ func (o *Options) validate() error {
 		}
 	}
 	if o.Sockets < 1 || o.Sockets > maxSockets {
-		bad("%d sockets a pair of ranks, want 1 to %d", o.Sockets, maxSockets)
+		bad("%d sockets for a pair of ranks, want 1 to %d", o.Sockets, maxSockets)
 	}
 	if o.Segment < minSegment || o.Segment > maxSegment || o.Segment%grain != 0 {
 		bad("segments of %d bytes, want %d to %d, a multiple of %d", o.Segment, minSegment, maxSegment, grain)

@@ -43,7 +43,7 @@ func (o *op) placeInRing(l *link, h *header, part, lo, hi int) ([]byte, error) {
 	if int(l.peer.rank) == o.prev() {
 		switch {
 		case h.kind == frameRingSum && part != me && o.got[h.seg].Or(gotSum)&gotSum == 0:
-			return l.peer.slot(l.index - 1)[:hi-lo], nil
+			return l.peer.slot(l.turn)[:hi-lo], nil
 		case h.kind == frameRing && o.last(part) != me && o.got[h.seg].Or(gotResult)&gotResult == 0:
 			// The sum has been past this rank; it must have left for good.
 			if !o.c.await(&o.gone[h.seg]) {
@@ -62,7 +62,7 @@ func (o *op) landedInRing(l *link, h *header) {
 	kind := h.kind
 	if kind == frameRingSum {
 		own := o.out[lo:hi]
-		pair(own, l.peer.slot(l.index - 1)[:hi-lo], own, o.call.In.Type(), o.call.Op)
+		pair(own, l.peer.slot(l.turn)[:hi-lo], own, o.call.In.Type(), o.call.Op)
 		if o.last(part) == me {
 			kind = frameRing
 		}
