@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/espalier-ml/espalier/collective"
+	"github.com/espalier-ml/espalier/collective/codec"
 )
 
 // MaxWorld is the largest group.
@@ -153,37 +154,39 @@ func (c *Comm) Info() collective.Info { return c.info }
 
 // AllReduce implements collective.Comm.
 func (c *Comm) AllReduce(b collective.Buf, op collective.Op, meta collective.OpMeta) collective.Work {
-	return c.issue(&collective.Call{Kind: collective.KindAllReduce, In: b, Out: b, Op: op, Meta: meta}, nil)
+	return c.issue(&collective.Call{Kind: collective.KindAllReduce, In: b, Out: b, Op: op, Meta: meta})
 }
 
 // ReduceScatter implements collective.Comm.
 func (c *Comm) ReduceScatter(in, out collective.Buf, op collective.Op, meta collective.OpMeta) collective.Work {
-	return c.issue(&collective.Call{Kind: collective.KindReduceScatter, In: in, Out: out, Op: op, Meta: meta}, nil)
+	return c.issue(&collective.Call{Kind: collective.KindReduceScatter, In: in, Out: out, Op: op, Meta: meta})
 }
 
 // AllGather implements collective.Comm.
 func (c *Comm) AllGather(in, out collective.Buf, meta collective.OpMeta) collective.Work {
-	return c.issue(&collective.Call{Kind: collective.KindAllGather, In: in, Out: out, Meta: meta}, nil)
+	return c.issue(&collective.Call{Kind: collective.KindAllGather, In: in, Out: out, Meta: meta})
 }
 
 // Broadcast implements collective.Comm.
 func (c *Comm) Broadcast(b collective.Buf, root collective.Rank, meta collective.OpMeta) collective.Work {
-	return c.issue(&collective.Call{Kind: collective.KindBroadcast, In: b, Out: b, To: root, Meta: meta}, nil)
+	return c.issue(&collective.Call{Kind: collective.KindBroadcast, In: b, Out: b, To: root, Meta: meta})
 }
 
 // Barrier implements collective.Comm.
 func (c *Comm) Barrier(meta collective.OpMeta) collective.Work {
-	return c.issue(&collective.Call{Kind: collective.KindBarrier, Meta: meta}, nil)
+	return c.issue(&collective.Call{Kind: collective.KindBarrier, Meta: meta})
 }
 
 // SendRecv implements collective.Comm.
 func (c *Comm) SendRecv(send collective.Buf, to collective.Rank, recv collective.Buf, from collective.Rank, meta collective.OpMeta) collective.Work {
-	return c.issue(&collective.Call{Kind: collective.KindSendRecv, In: send, To: to, Out: recv, From: from, Meta: meta}, nil)
+	return c.issue(&collective.Call{Kind: collective.KindSendRecv, In: send, To: to, Out: recv, From: from, Meta: meta})
 }
 
-// issue queues a call, or fails it at once, and begins it if none is under
+func (c *Comm) issue(call *collective.Call) collective.Work { return c.enqueue(call, nil, nil) }
+
+// enqueue queues a call, or fails it at once, and begins it if none is under
 // way.
-func (c *Comm) issue(call *collective.Call, r *region) collective.Work {
+func (c *Comm) enqueue(call *collective.Call, r *region, code codec.Codec) collective.Work {
 	err := call.Check(c.info.Rank, c.info.World)
 	switch {
 	case err != nil:
@@ -200,7 +203,7 @@ func (c *Comm) issue(call *collective.Call, r *region) collective.Work {
 		c.mu.Unlock()
 		return collective.FailedWork(call.Fail(c.info, err))
 	}
-	token := c.queue.push(queued{*call, r})
+	token := c.queue.push(queued{*call, r, code})
 	begun := c.begin()
 	c.mu.Unlock()
 	if begun {

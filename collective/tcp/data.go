@@ -50,7 +50,9 @@ func (l *link) land(h *header, sum uint32) error {
 		return fmt.Errorf("%w: %v segment %d of operation %d has a wrong checksum", errCorrupt, h.kind, h.seg, h.op)
 	}
 	o.alive.Store(c.clock.Load())
-	o.landed(l, h)
+	if err := o.landed(l, h); err != nil {
+		return err
+	}
 	c.done(1)
 	return nil
 }
@@ -104,7 +106,8 @@ func (o *op) place(l *link, h *header) ([]byte, error) {
 		return stray("there is no such segment")
 	}
 	lo, hi := p.span(part, s)
-	if int(h.length) != hi-lo || l != l.peer.in[s%len(l.peer.in)] {
+	wire := o.wire(hi - lo)
+	if int(h.length) != wire || l != l.peer.in[s%len(l.peer.in)] {
 		return stray("not as it was cut")
 	}
 	switch {
@@ -120,7 +123,7 @@ func (o *op) place(l *link, h *header) ([]byte, error) {
 		if slots := len(l.peer.slots); s >= slots && !o.c.await(&o.folded[s-slots]) {
 			return nil, errDead
 		}
-		return l.peer.slot(s)[:hi-lo], nil
+		return l.peer.slot(s)[:wire], nil
 	case h.kind == frameGather && part == o.part(from) && o.gatherFrom.has(from):
 		if o.got[h.seg].Or(gotResult)&gotResult != 0 {
 			return stray("came before")
@@ -129,31 +132,45 @@ func (o *op) place(l *link, h *header) ([]byte, error) {
 		if o.reduces && !o.c.await(&o.gone[h.seg]) {
 			return nil, errDead
 		}
+		if o.code != nil {
+			return l.coded[:wire], nil
+		}
 		return o.out[lo:hi], nil
 	}
 	return stray("not expected from this rank")
 }
 
 // landed does what a segment that has come makes possible.
-func (o *op) landed(l *link, h *header) {
+func (o *op) landed(l *link, h *header) error {
 	if o.circles {
 		o.landedInRing(l, h)
-		return
-	}
-	if h.kind != frameScatter {
-		return
+		return nil
 	}
 	_, s, _ := o.plan.locate(int(h.seg), o.c.info.World)
+	if h.kind != frameScatter {
+		if o.code != nil {
+			return o.decode(l, s)
+		}
+		return nil
+	}
 	bit := uint64(1) << l.peer.rank
 	if old := o.parts[s].Or(bit); old|bit != uint64(o.scatterFrom) {
-		return
+		return nil
+	}
+	switch {
+	case o.code != nil:
+		if err := o.combineCoded(l.fold, s); err != nil {
+			return err
+		}
+	case o.reduces:
+		o.combine(l.fold, s)
 	}
 	if o.reduces {
-		o.combine(l.fold, s)
 		o.folded[s].Store(true)
 		o.c.gate.knock()
 	}
 	o.gather(s)
+	return nil
 }
 
 // combine adds up segment s of this rank's part from all ranks.

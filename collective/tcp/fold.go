@@ -15,6 +15,7 @@ type folder struct {
 	views   [][]byte // by rank: its data
 	cut     [][]byte // by rank: the block in work
 	scratch [][]byte // a block for each level of the tree
+	codes   [][]byte // by rank: a block of decoded values, nil until needed
 }
 
 func newFolder(world int) *folder {

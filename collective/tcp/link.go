@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/espalier-ml/espalier/collective"
+	"github.com/espalier-ml/espalier/collective/codec"
 )
 
 // peer is another rank.
@@ -64,6 +65,10 @@ type link struct {
 	// the sender is done with the first.
 	begins [3][]byte
 
+	// coded holds a segment that the sender has encoded or the receiver has
+	// to decode: a link carries data one way only.
+	coded []byte
+
 	// The receiver's own.
 	got    uint8 // frames received
 	fold   *folder
@@ -75,11 +80,12 @@ type link struct {
 type frame struct {
 	header
 	data  []byte
-	sum   uint32 // of data
-	known bool   // sum is set
-	whole bool   // data is the rest of a frame that has its header
-	room  bool   // data has room for the header at its front
-	track bool   // the operation waits until it is written
+	sum   uint32      // of data
+	known bool        // sum is set
+	whole bool        // data is the rest of a frame that has its header
+	room  bool        // data has room for the header at its front
+	track bool        // the operation waits until it is written
+	code  codec.Codec // data is float32, to be encoded first; nil for none
 }
 
 func newLink(c *Comm, p *peer, index int, conn net.Conn) *link {
@@ -194,6 +200,9 @@ func (l *link) write(f *frame) error {
 	if f.whole {
 		_, err := l.conn.Write(f.data)
 		return err
+	}
+	if f.code != nil {
+		f.data = encode(l.coded, f.code, f.data)
 	}
 	if !f.known {
 		f.sum = checksum(f.data)

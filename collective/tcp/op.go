@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/espalier-ml/espalier/collective"
+	"github.com/espalier-ml/espalier/collective/codec"
 	"github.com/espalier-ml/espalier/kernels/vec"
 )
 
@@ -32,6 +33,7 @@ type op struct {
 	token  uint64
 	call   collective.Call
 	region *region
+	code   codec.Codec // nil for none
 	sig    signature
 	hash   uint32
 	in     []byte
@@ -54,6 +56,7 @@ type op struct {
 	got     []atomic.Uint32 // by number: what has come, gotResult or gotSum
 	gone    []atomic.Bool   // by number: this rank's contribution is sent
 	scratch [signatureBytes]byte
+	encoded []byte // the finished segments of this rank's part, by segment
 }
 
 const (
@@ -68,7 +71,8 @@ func (o *op) prepare(token uint64, q *queued) {
 	c := o.c
 	o.token, o.call, o.region = token, q.call, q.region
 	o.in, o.out = raw(&o.call.In), raw(&o.call.Out)
-	o.sig = sign(&o.call)
+	o.code = q.code
+	o.sig = sign(&o.call, o.code)
 	if o.region != nil {
 		o.sig.in = o.region.tell(o.call.Kind)
 	}
@@ -108,7 +112,7 @@ func (o *op) route() {
 	switch o.call.Kind {
 	case collective.KindAllReduce:
 		o.reduces = true
-		if o.circles = c.o.Order == Fast; !o.circles {
+		if o.circles = c.o.Order == Fast && o.code == nil; !o.circles {
 			o.scatterTo, o.scatterFrom, o.gatherTo, o.gatherFrom = others, others, others, others
 		}
 	case collective.KindReduceScatter:
@@ -163,6 +167,9 @@ func (o *op) reset() {
 	}
 	if o.scatterFrom != 0 || o.circles {
 		o.c.reserveSlots(o.plan.segment)
+	}
+	if o.code != nil {
+		o.reserveCoded()
 	}
 }
 
@@ -313,6 +320,9 @@ func (o *op) gather(s int) {
 	}
 	lo, hi := o.plan.span(me, s)
 	f := o.frame(frameGather, me, s, src[lo:hi])
+	if o.code != nil {
+		f.data = o.encodedSegment(s)
+	}
 	if o.gatherTo.count() > 1 {
 		f.sum, f.known = checksum(f.data), true
 	}
@@ -327,7 +337,9 @@ func (o *op) gather(s int) {
 func (o *op) send(kind frameKind, to, part, s int, src []byte) {
 	lo, hi := o.plan.span(part, s)
 	links := o.c.peers[to].out
-	links[s%len(links)].enqueue(o.frame(kind, part, s, src[lo:hi]))
+	f := o.frame(kind, part, s, src[lo:hi])
+	f.code = o.code
+	links[s%len(links)].enqueue(f)
 }
 
 func (o *op) frame(kind frameKind, part, s int, data []byte) frame {
@@ -351,7 +363,7 @@ func (c *Comm) finish() bool {
 	defer c.mu.Unlock()
 	c.box(o.token).clear()
 	c.running, c.finishing = false, false
-	o.call, o.in, o.out, o.region = collective.Call{}, nil, nil, nil
+	o.call, o.in, o.out, o.region, o.code = collective.Call{}, nil, nil, nil, nil
 	c.queue.pop()
 	c.completed.Store(o.token)
 	c.wake(o.token)

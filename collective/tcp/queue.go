@@ -1,11 +1,15 @@
 package tcp
 
-import "github.com/espalier-ml/espalier/collective"
+import (
+	"github.com/espalier-ml/espalier/collective"
+	"github.com/espalier-ml/espalier/collective/codec"
+)
 
 // queued is an operation that was issued and is not complete.
 type queued struct {
 	call   collective.Call
-	region *region // of alloc and free
+	region *region     // of alloc and free
+	code   codec.Codec // of the data on the wire, nil for none
 }
 
 // ring is a queue that grows when it is full and so settles at the largest

@@ -28,7 +28,7 @@ func (c *Comm) Alloc(ctx context.Context, bytes int64) (collective.Region, error
 		return nil, call.Fail(c.info, fmt.Errorf("region of %d bytes, want 0 to %d", bytes, int64(maxRegion)))
 	}
 	r := &region{comm: c, bytes: bytes}
-	if err := c.issue(&call, r).Wait(ctx); err != nil {
+	if err := c.enqueue(&call, r, nil).Wait(ctx); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -92,5 +92,5 @@ func (r *region) Float32s() []float32 {
 // Free implements collective.Region.
 func (r *region) Free(ctx context.Context) error {
 	call := collective.Call{Kind: collective.KindFree}
-	return r.comm.issue(&call, r).Wait(ctx)
+	return r.comm.enqueue(&call, r, nil).Wait(ctx)
 }

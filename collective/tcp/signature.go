@@ -1,10 +1,12 @@
 package tcp
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 
 	"github.com/espalier-ml/espalier/collective"
+	"github.com/espalier-ml/espalier/collective/codec"
 )
 
 // signature is what an operation must have in common on all ranks. It is the
@@ -19,17 +21,22 @@ type signature struct {
 	in, out  uint64 // elements; bytes for alloc, the region's number for free
 	seq      uint64
 	plan     uint64
+	code     [8]byte // name of the codec, 0 for none
 }
 
-const signatureBytes = 48
+const signatureBytes = 56
 
-func sign(call *collective.Call) signature {
-	return signature{
+func sign(call *collective.Call, code codec.Codec) signature {
+	s := signature{
 		kind: call.Kind, dtype: call.In.Type(), outType: call.Out.Type(), op: call.Op,
 		to: int32(call.To), from: int32(call.From), bucket: call.Meta.Bucket,
 		in: uint64(call.In.Len()), out: uint64(call.Out.Len()),
 		seq: call.Meta.Seq, plan: call.Meta.Sig,
 	}
+	if code != nil {
+		copy(s.code[:], code.Name())
+	}
+	return s
 }
 
 func (s *signature) put(dst []byte) {
@@ -43,16 +50,19 @@ func (s *signature) put(dst []byte) {
 	le.PutUint64(dst[24:], s.out)
 	le.PutUint64(dst[32:], s.seq)
 	le.PutUint64(dst[40:], s.plan)
+	copy(dst[48:], s.code[:])
 }
 
 func readSignature(src []byte) signature {
 	_ = src[signatureBytes-1]
 	le := binary.LittleEndian
-	return signature{
+	s := signature{
 		kind: collective.Kind(src[0]), dtype: collective.DType(src[1]), outType: collective.DType(src[2]), op: collective.Op(src[3]),
 		to: int32(le.Uint32(src[4:])), from: int32(le.Uint32(src[8:])), bucket: int32(le.Uint32(src[12:])),
 		in: le.Uint64(src[16:]), out: le.Uint64(src[24:]), seq: le.Uint64(src[32:]), plan: le.Uint64(src[40:]),
 	}
+	copy(s.code[:], src[48:])
+	return s
 }
 
 // shared is the part of a signature that is the same on all ranks.
@@ -134,5 +144,9 @@ func (s *signature) String() string {
 	case collective.KindAllGather:
 		return fmt.Sprintf("allgather of %v[%d] (%s)", s.dtype, s.in, meta)
 	}
-	return fmt.Sprintf("%v of %v[%d] %v (%s)", s.kind, s.dtype, s.in, s.op, meta)
+	coded := ""
+	if s.code != [8]byte{} {
+		coded = fmt.Sprintf(" as %q", string(bytes.TrimRight(s.code[:], "\x00")))
+	}
+	return fmt.Sprintf("%v of %v[%d] %v%s (%s)", s.kind, s.dtype, s.in, s.op, coded, meta)
 }
