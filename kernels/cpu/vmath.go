@@ -121,9 +121,6 @@ func vact(act kernels.Act, dst, src []float32) {
 // vgeluGrad is dst = dy·gelu'(pre).
 func vgeluGrad(dst, pre, dy []float32) { vactGrad(kernels.GELU, dst, pre, dy) }
 
-// vsiluGrad is dst = dy·silu'(pre).
-func vsiluGrad(dst, pre, dy []float32) { vactGrad(kernels.SiLU, dst, pre, dy) }
-
 // vactGrad is dst = dy·act'(·), with x the operand that the derivative is a
 // function of: the output where act.FromOutput, else the input.
 func vactGrad(act kernels.Act, dst, x, dy []float32) {

@@ -84,17 +84,6 @@ func (n *net) write(x *kernels.Tensor, v []float32) {
 	}
 }
 
-func (n *net) param(name string) *graph.Param {
-	n.t.Helper()
-	for _, p := range n.all() {
-		if p.Name == name {
-			return p
-		}
-	}
-	n.t.Fatalf("no parameter %s", name)
-	return nil
-}
-
 // randomize gives the network values as of one that has trained for a while:
 // initial ones, all of them moved a little.
 func (n *net) randomize(seed uint64) {

@@ -19,7 +19,6 @@ type follower struct {
 	decay float64
 
 	s, w, ms, mw, ds, dw map[string][]float32
-	rate                 float64
 	seen                 map[Phase]int
 }
 

@@ -213,16 +213,15 @@ func TestVectorsOfSearches(t *testing.T) {
 
 // regression is the model of the vectors: pred = X·(w⊙gate) + b.
 type regression struct {
-	c              searchCase
-	w, s, mw, ms   []float64
-	b, mb          float64
-	first          bool // no momentum yet
-	factor         float64
-	event, atStep  int
-	rewoundW       []float64
-	rewoundB       float64
-	hard           []float64
-	batchesOfEpoch uint64
+	c             searchCase
+	w, s, mw, ms  []float64
+	b, mb         float64
+	first         bool // no momentum yet
+	factor        float64
+	event, atStep int
+	rewoundW      []float64
+	rewoundB      float64
+	hard          []float64
 }
 
 func runSearch(t *testing.T, c searchCase) {
