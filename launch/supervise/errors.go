@@ -6,8 +6,6 @@ import (
 	"os"
 	"strings"
 	"syscall"
-
-	"github.com/espalier-ml/espalier/collective"
 )
 
 // ErrStopped: the workers ended because they were asked to.
@@ -19,7 +17,7 @@ const ExitStopped = 143
 
 // WorkerError is the failure of a worker process.
 type WorkerError struct {
-	Rank   collective.Rank
+	Worker int            // its number; of Run, its rank
 	Code   int            // exit status, -1 if it died of a signal
 	Signal syscall.Signal // 0 if it exited
 	Reason string         // what it told the group before, may be empty
@@ -28,7 +26,7 @@ type WorkerError struct {
 
 func (e *WorkerError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "worker %d: %s", e.Rank, e.fate())
+	fmt.Fprintf(&b, "worker %d: %s", e.Worker, e.Fate())
 	if e.Reason != "" {
 		fmt.Fprintf(&b, ": %s", e.Reason)
 	}
@@ -38,7 +36,8 @@ func (e *WorkerError) Error() string {
 	return b.String()
 }
 
-func (e *WorkerError) fate() string {
+// Fate is how the process ended.
+func (e *WorkerError) Fate() string {
 	if e.Signal != 0 {
 		return fmt.Sprintf("killed by signal %d (%v)", int(e.Signal), e.Signal)
 	}
@@ -46,11 +45,11 @@ func (e *WorkerError) fate() string {
 }
 
 // failure is what a finished process says about itself, nil if all is well.
-func failure(rank collective.Rank, state *os.ProcessState, tail []string) *WorkerError {
+func failure(worker int, state *os.ProcessState, tail []string) *WorkerError {
 	if state.Success() {
 		return nil
 	}
-	e := &WorkerError{Rank: rank, Code: state.ExitCode(), Tail: tail}
+	e := &WorkerError{Worker: worker, Code: state.ExitCode(), Tail: tail}
 	if ws, ok := state.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
 		e.Signal = ws.Signal()
 	}

@@ -9,13 +9,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sink is a destination that several workers write to.
-type sink struct {
+// Sink is a destination that several workers write to.
+type Sink struct {
 	mu sync.Mutex
 	w  io.Writer
 }
 
-func (s *sink) Write(p []byte) (int, error) {
+// NewSink makes w safe for several workers.
+func NewSink(w io.Writer) *Sink { return &Sink{w: w} }
+
+func (s *Sink) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.w.Write(p)
@@ -103,12 +106,17 @@ func (r raw) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// terminal reports whether w is one, which rank 0 then writes to directly.
-func terminal(w io.Writer) bool {
+// terminal is the terminal behind w, nil if it is none.
+func terminal(w io.Writer) *os.File {
+	if s, ok := w.(*Sink); ok {
+		w = s.w
+	}
 	f, ok := w.(*os.File)
 	if !ok {
-		return false
+		return nil
 	}
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	return err == nil
+	if _, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS); err != nil {
+		return nil
+	}
+	return f
 }

@@ -2,8 +2,11 @@ package supervise
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
+	"slices"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -32,13 +35,13 @@ func Run(ctx context.Context, spec Spec) error {
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
 
-	w := &watch{spec: &spec, host: host, exits: make(chan exit), running: map[collective.Rank]*process{}}
-	launcher := newLauncher()
-	defer launcher.close()
+	w := &watch{spec: &spec, host: host, exits: make(chan exit), running: map[int]*Process{}}
+	launcher := NewLauncher()
+	defer launcher.Close()
 	if err := w.startAll(launcher); err != nil {
 		w.killAll()
 		for len(w.running) > 0 {
-			delete(w.running, (<-w.exits).p.rank)
+			delete(w.running, (<-w.exits).rank)
 		}
 		return err
 	}
@@ -46,32 +49,45 @@ func Run(ctx context.Context, spec Spec) error {
 	return w.verdict()
 }
 
+// exit is the end of a process; fault is nil if it ended well.
+type exit struct {
+	rank  int
+	fault *WorkerError
+}
+
 // watch is the state of a run. One goroutine uses it.
 type watch struct {
 	spec     *Spec
 	host     *shm.Host
 	exits    chan exit
-	running  map[collective.Rank]*process
+	running  map[int]*Process
 	faults   []*WorkerError
 	stopping bool // workers were asked to stop
 	stopped  bool // and at least one did before it was done
 	deadline <-chan time.Time
 }
 
-func (w *watch) startAll(l *launcher) error {
-	out, err := &sink{w: w.spec.Stdout}, &sink{w: w.spec.Stderr}
+func (w *watch) startAll(l *Launcher) error {
+	out, err := NewSink(w.spec.Stdout), NewSink(w.spec.Stderr)
 	for rank := range w.spec.World {
-		p := newProcess(w.spec, rank, w.host.File(), out, err)
-		var cpus []int
+		c := Command{Worker: rank, Binary: w.spec.Binary, Args: w.spec.Args, Dir: w.spec.Dir,
+			Env: append(slices.Clone(w.spec.Env),
+				envRank+"="+strconv.Itoa(rank),
+				envWorld+"="+strconv.Itoa(w.spec.World),
+				envGroup+"="+strconv.Itoa(groupFD),
+				envSpin+"="+Spin(w.spec.World).String()),
+			Files:  []*os.File{w.host.File()},
+			Stdout: out, Stderr: err, Raw: rank == 0, Prefix: fmt.Sprintf("[rank %d] ", rank)}
 		if w.spec.CPUs != nil {
-			cpus = w.spec.CPUs[rank]
+			c.CPUs = w.spec.CPUs[rank]
 		}
-		if err := l.launch(p, cpus); err != nil {
+		p, err := l.Start(c)
+		if err != nil {
 			return err
 		}
-		w.spec.Log.Debug("worker started", zap.Int("rank", rank), zap.Int("pid", p.cmd.Process.Pid))
-		w.running[p.rank] = p
-		go func() { w.exits <- p.wait() }()
+		w.spec.Log.Debug("worker started", zap.Int("rank", rank), zap.Int("pid", p.Pid()))
+		w.running[rank] = p
+		go func() { w.exits <- exit{rank, p.Wait()} }()
 	}
 	return nil
 }
@@ -99,17 +115,17 @@ func (w *watch) loop(cancelled <-chan struct{}, signals <-chan os.Signal) {
 
 // ended takes note of a process that is gone, and tells the group.
 func (w *watch) ended(e exit) {
-	delete(w.running, e.p.rank)
+	delete(w.running, e.rank)
 	switch {
 	case e.fault == nil:
-		w.host.Exited(e.p.rank)
+		w.host.Exited(collective.Rank(e.rank))
 	case w.stopping && e.fault.stopped():
 		w.stopped = true
-		w.host.Exited(e.p.rank)
+		w.host.Exited(collective.Rank(e.rank))
 	default:
 		w.faults = append(w.faults, e.fault)
-		w.host.Abort(e.p.rank, e.fault.fate())
-		w.spec.Log.Debug("worker failed", zap.Int("rank", int(e.p.rank)), zap.String("fate", e.fault.fate()))
+		w.host.Abort(collective.Rank(e.rank), e.fault.Fate())
+		w.spec.Log.Debug("worker failed", zap.Int("rank", e.rank), zap.String("fate", e.fault.Fate()))
 		w.allowGrace()
 	}
 }
@@ -122,7 +138,7 @@ func (w *watch) stop(why string) {
 	w.stopping = true
 	w.spec.Log.Info("stopping workers", zap.String("why", why))
 	for _, p := range w.running {
-		p.ask()
+		p.Ask()
 	}
 	w.allowGrace()
 }
@@ -135,7 +151,7 @@ func (w *watch) allowGrace() {
 
 func (w *watch) killAll() {
 	for _, p := range w.running {
-		p.kill()
+		p.Kill()
 	}
 }
 
@@ -151,11 +167,11 @@ func (w *watch) verdict() error {
 	fault := w.faults[0]
 	if a := w.host.Aborted(); a != nil {
 		for _, f := range w.faults {
-			if f.Rank == a.By {
+			if f.Worker == int(a.By) {
 				fault = f
 			}
 		}
-		if fault.Rank == a.By && a.Reason != fault.fate() {
+		if fault.Worker == int(a.By) && a.Reason != fault.Fate() {
 			fault.Reason = a.Reason
 		}
 	}

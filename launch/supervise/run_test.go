@@ -76,9 +76,9 @@ func TestFaults(t *testing.T) {
 		world      int
 		want       WorkerError
 	}{
-		{"fail", "exits with a status", 3, WorkerError{Rank: 1, Code: 3, Tail: []string{"no such layer: conv9"}}},
-		{"kill", "is killed", 3, WorkerError{Rank: 1, Code: -1, Signal: syscall.SIGKILL}},
-		{"abort", "aborts the group", 3, WorkerError{Rank: 1, Code: 5, Reason: "the loss is not a number"}},
+		{"fail", "exits with a status", 3, WorkerError{Worker: 1, Code: 3, Tail: []string{"no such layer: conv9"}}},
+		{"kill", "is killed", 3, WorkerError{Worker: 1, Code: -1, Signal: syscall.SIGKILL}},
+		{"abort", "aborts the group", 3, WorkerError{Worker: 1, Code: 5, Reason: "the loss is not a number"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.what, func(t *testing.T) {
@@ -87,7 +87,7 @@ func TestFaults(t *testing.T) {
 			if !errors.As(err, &got) {
 				t.Fatalf("error %v, want a *WorkerError; stderr:\n%s", err, errs)
 			}
-			if got.Rank != tt.want.Rank || got.Code != tt.want.Code || got.Signal != tt.want.Signal ||
+			if got.Worker != tt.want.Worker || got.Code != tt.want.Code || got.Signal != tt.want.Signal ||
 				got.Reason != tt.want.Reason || !slices.Equal(got.Tail, tt.want.Tail) {
 				t.Errorf("error %+v, want %+v", *got, tt.want)
 			}
@@ -103,9 +103,9 @@ func TestErrorText(t *testing.T) {
 		err  WorkerError
 		want string
 	}{
-		{WorkerError{Rank: 1, Code: 3, Tail: []string{"a", "b"}}, "worker 1: exit status 3; its last lines:\n\ta\n\tb"},
-		{WorkerError{Rank: 2, Code: -1, Signal: syscall.SIGKILL}, "worker 2: killed by signal 9 (killed)"},
-		{WorkerError{Rank: 0, Code: 1, Reason: "why"}, "worker 0: exit status 1: why"},
+		{WorkerError{Worker: 1, Code: 3, Tail: []string{"a", "b"}}, "worker 1: exit status 3; its last lines:\n\ta\n\tb"},
+		{WorkerError{Worker: 2, Code: -1, Signal: syscall.SIGKILL}, "worker 2: killed by signal 9 (killed)"},
+		{WorkerError{Worker: 0, Code: 1, Reason: "why"}, "worker 0: exit status 1: why"},
 	}
 	for _, tt := range tests {
 		if got := tt.err.Error(); got != tt.want {

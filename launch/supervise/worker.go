@@ -11,6 +11,17 @@ import (
 	"github.com/espalier-ml/espalier/collective/solo"
 )
 
+// What a worker finds in its environment.
+const (
+	envRank  = "ESPALIER_RANK"
+	envWorld = "ESPALIER_WORLD"
+	envGroup = "ESPALIER_GROUP_FD"
+	envSpin  = "ESPALIER_SPIN"
+)
+
+// groupFD is the first of exec.Cmd.ExtraFiles in the child.
+const groupFD = 3
+
 // Supervised reports whether this process is a worker of Run.
 func Supervised() bool { return os.Getenv(envGroup) != "" }
 
