@@ -27,6 +27,7 @@ func (r *Resolved) check(broken map[string]bool) (bad []Complaint) {
 	r.checkShards(complain)
 	r.checkOptim(complain)
 	r.checkGrow(complain)
+	r.checkSparsify(complain)
 	return bad
 }
 
@@ -170,6 +171,16 @@ func (r *Resolved) growKey(what string) []string {
 		}
 	}
 	return []string{"grow.stages", "grow.epochs", "grow.batches", "grow.multipliers"}
+}
+
+func (r *Resolved) checkSparsify(complain complainer) {
+	if r.Job.Sparsify == nil {
+		return
+	}
+	c := r.Job.sparsifyConfig()
+	for _, e := range flatten(c.Validate()) {
+		complain(strings.TrimPrefix(e.Error(), "sparsify: "), "sparsify.layers", "sparsify.epochs", "sparsify.rise")
+	}
 }
 
 // flatten lists joined errors one by one.

@@ -3,12 +3,9 @@ package config
 import (
 	"fmt"
 	"math"
-	"strings"
 
-	"github.com/espalier-ml/espalier/methods/grow"
 	"github.com/espalier-ml/espalier/trainer"
 	"github.com/espalier-ml/espalier/trainer/data"
-	"github.com/espalier-ml/espalier/trainer/graph"
 	"github.com/espalier-ml/espalier/trainer/models"
 	"github.com/espalier-ml/espalier/trainer/optim"
 )
@@ -103,54 +100,6 @@ func (j *Job) schedule() optim.Schedule {
 	return optim.Schedule{Decay: optim.Decay(s.Decay), Warmup: s.Warmup, Floor: s.Floor, Milestones: s.Milestones, Gamma: s.Gamma}
 }
 
-// growConfig is the method's configuration; the job must have a grow section.
-func (j *Job) growConfig() grow.Config {
-	g := j.Grow
-	c := grow.Config{Stages: g.Stages, Start: g.Start, Growth: g.Growth, Keep: g.Keep,
-		Epochs0: g.Epochs0, EpochGrowth: g.EpochGrowth, BatchGrowth: g.BatchGrowth,
-		VT: grow.VT(g.VT), RampSteps: g.RampSteps, Init: grow.Init(g.Init), Noise: g.Noise,
-		LRA: grow.LRA(g.LRA), OutRef: g.OutRef, Rewarm: g.Rewarm, RewarmSteps: g.RewarmSteps}
-	// An empty list means that it is not used.
-	if len(g.Multipliers) > 0 {
-		c.Multipliers = g.Multipliers
-	}
-	if len(g.Epochs) > 0 {
-		c.Epochs = g.Epochs
-	}
-	if len(g.Batches) > 0 {
-		c.Batches = g.Batches
-	}
-	return c
-}
-
-// plan traces the model once and lays out the run's steps, and its growth.
-func (r *Resolved) plan(c *trainer.Config) error {
-	j := &r.Job
-	full, err := models.Trace(c.Model, graph.Config{}, 1)
-	if err != nil {
-		return r.fail(err, "model.name", "data.name")
-	}
-	samples := c.Train.Samples()
-	if j.Grow == nil {
-		steps := uint64(j.Train.Epochs*float64(samples)+1e-6) / uint64(j.Train.Batch)
-		if steps == 0 {
-			return r.fail(fmt.Errorf("%s epochs of %d samples are less than one batch of %d; use more epochs or a smaller batch", number(j.Train.Epochs), samples, j.Train.Batch), "train.epochs", "train.batch")
-		}
-		c.Timeline, c.Stages = []trainer.Phase{{Steps: steps, Batch: j.Train.Batch}}, 1
-		return nil
-	}
-	if len(full.Dims()) == 0 {
-		return r.fail(fmt.Errorf("%s has no widths that could grow; remove the grow section", j.Model.Name), "grow", "model.name")
-	}
-	p, err := grow.NewPlan(j.growConfig(), full.Dims(), samples, j.Train.Epochs, j.Train.Batch, c.Shards)
-	if err != nil {
-		return r.fail(fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "grow: ")), "grow.epochs0", "grow.epochs", "grow.keep", "grow.stages", "train.epochs", "train.batch")
-	}
-	c.Sizes, c.Timeline, c.Stages = p.Initial(), p.Timeline(), len(p.Stages)
-	c.Methods = []trainer.Method{grow.New(p)}
-	return nil
-}
-
 // every turns epochs into steps of the job's batch.
 func (r *Resolved) every(epochs float64, c *trainer.Config) uint64 {
 	if epochs == 0 {
@@ -178,10 +127,13 @@ func (j *Job) Workers(processors int) (nproc, threads int) {
 // maxWorkers is the largest run.nproc.
 const maxWorkers = 64
 
-// Variant tells a growing run from a fixed one: "grown" or "fixed".
+// Variant names what a run makes of the network: "fixed" if nothing.
 func (r *Resolved) Variant() string {
-	if r.Job.Grow != nil {
+	switch {
+	case r.Job.Plain():
+		return "fixed"
+	case r.Job.Grow != nil:
 		return "grown"
 	}
-	return "fixed"
+	return "thinned"
 }

@@ -32,6 +32,9 @@ func TestFitRefuses(t *testing.T) {
 		{"no step", "train: {epochs: 0.001}", "job.yaml:1:17: train.epochs: 0.001 epochs of 3823 samples are less than one batch of 128; use more epochs or a smaller batch"},
 		{"stages without steps", "train: {epochs: 0.1}\ngrow: {}", "job.yaml:1:17: train.epochs: stage 1 of 9 has no steps"},
 		{"keep names nothing", "grow: {keep: [nosuch]}", `job.yaml:1:14: grow.keep: keep ["nosuch"] names none of the network's Dims`},
+		{"rounds before growth ends", "train: {epochs: 20}\ngrow: {stages: 2, epochs: [10, 10]}\nsparsify: {start: 4, goal: prune, rounds: 2}", "job.yaml:3:19: sparsify.start: the first round begins at step 119, the network grows until step 298; begin later"},
+		{"rounds that do not fit", "train: {epochs: 5}\nsparsify: {epochs: 4}", "job.yaml:2:20: sparsify.epochs: 3 rounds of 4 epochs"},
+		{"gates on nothing", "train: {epochs: 40}\nsparsify: {layers: [nosuch]}", "job.yaml:2:20: sparsify.layers: no weight of resnet-8 gets gates"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := mustParse(t, c.job).Fit(digits(t), 1)
@@ -90,5 +93,18 @@ func TestWorkers(t *testing.T) {
 		if n != c.nproc || th != c.threads {
 			t.Errorf("%q on %d processors: %d workers of %d threads, want %d of %d", c.job, c.processors, n, th, c.nproc, c.threads)
 		}
+	}
+}
+
+func TestFitThins(t *testing.T) {
+	c, err := mustParse(t, "train: {epochs: 20}\ngrow: {stages: 2, epochs: [6, 14]}\nsparsify: {start: 8, goal: prune, rounds: 2}").Fit(digits(t), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Methods) != 2 || c.Methods[0].Name() != "grow" || c.Methods[1].Name() != "sparsify" {
+		t.Errorf("methods %v, want grow and sparsify", c.Methods)
+	}
+	if len(c.Restarts) != 3 {
+		t.Errorf("the schedule begins anew at %v, want it at each round and at the end", c.Restarts)
 	}
 }

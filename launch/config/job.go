@@ -38,12 +38,13 @@ type Job struct {
 	Name string `yaml:"name" free:"yes" doc:"name of the run; empty: that of the file or recipe"`
 	Seed uint64 `yaml:"seed" default:"1" doc:"what all random numbers of the run follow from"`
 
-	Data     Data     `yaml:"data" doc:"what is learned from"`
-	Model    Model    `yaml:"model" by:"model.name" doc:"the network at full size"`
-	Train    Train    `yaml:"train" doc:"how long, and in what portions"`
-	Optim    Optim    `yaml:"optim" by:"optim.name" doc:"the optimizer"`
-	Schedule Schedule `yaml:"schedule" by:"schedule.decay" doc:"the learning rate over the run"`
-	Grow     *Grow    `yaml:"grow" doc:"growth while training; without this group the network is trained at full size, \"grow: {}\" grows it by the defaults"`
+	Data     Data      `yaml:"data" doc:"what is learned from"`
+	Model    Model     `yaml:"model" by:"model.name" doc:"the network at full size"`
+	Train    Train     `yaml:"train" doc:"how long, and in what portions"`
+	Optim    Optim     `yaml:"optim" by:"optim.name" doc:"the optimizer"`
+	Schedule Schedule  `yaml:"schedule" by:"schedule.decay" doc:"the learning rate over the run"`
+	Grow     *Grow     `yaml:"grow" doc:"growth while training; without this group the network is trained at full size, \"grow: {}\" grows it by the defaults"`
+	Sparsify *Sparsify `yaml:"sparsify" doc:"removing most weights while training, by continuous sparsification"`
 
 	Eval       Eval       `yaml:"eval" doc:"measuring on held-out data"`
 	Checkpoint Checkpoint `yaml:"checkpoint" doc:"saving the state"`
@@ -148,6 +149,24 @@ type Grow struct {
 	RewarmSteps int     `yaml:"rewarm_steps" default:"250" is:">=1 <=1000000000" doc:"steps of that rise"`
 }
 
+// Sparsify says how the network is thinned, see methods/sparsify.
+type Sparsify struct {
+	Goal        string   `yaml:"goal" default:"ticket" of:"ticket prune" doc:"ticket: go back to early weights and train what is kept; prune: keep the trained weights"`
+	S0          float64  `yaml:"s0" default:"0" is:">=-10 <=10" doc:"where the gates' parameters start: lower removes more; useful from about -0.3 to 0.3"`
+	Temperature float64  `yaml:"temperature" default:"200" is:">=1 <=1000000" doc:"temperature at the end of a round"`
+	Rise        string   `yaml:"rise" default:"epoch" of:"epoch step" doc:"how often the temperature rises"`
+	Penalty     float64  `yaml:"penalty" default:"1e-8" is:">=0 <=1000" doc:"price of a gate in the objective"`
+	Scale       string   `yaml:"scale" default:"init" of:"init none" doc:"what an open gate multiplies by: init: rounds begin with gates of exactly 1; none: gates are as the objective is written"`
+	Rate        float64  `yaml:"rate" default:"1" is:">=0 <=1000" doc:"factor of the learning rate of gates"`
+	Rounds      int      `yaml:"rounds" default:"3" is:">=1 <=1000" doc:"rounds; each goes on from what the one before removed"`
+	Epochs      float64  `yaml:"epochs" default:"0" is:">=0 <=1000000" doc:"epochs of a round; 0 divides the run into equal parts"`
+	Start       float64  `yaml:"start" default:"0" is:">=0 <=1000000" doc:"epoch of the first round, at the end of growth or later"`
+	Rewind      float64  `yaml:"rewind" default:"2" is:">=0 <=1000000" doc:"epoch of the first round whose weights a ticket goes back to"`
+	HardEval    bool     `yaml:"hard_eval" default:"false" doc:"measure under the hard mask during rounds too"`
+	Layers      []string `yaml:"layers" default:"[]" doc:"weights that get gates, by name; * stands for any part; empty: linear maps and convolutions but classifiers, embeddings, depthwise and 1x1"`
+	Skip        []string `yaml:"skip" default:"[]" doc:"weights that get none, by name"`
+}
+
 // Eval says when to measure.
 type Eval struct {
 	Every float64 `yaml:"every" default:"1" is:">=0" free:"yes" doc:"epochs between evaluations; 0 = only at the end"`
@@ -174,7 +193,7 @@ type Place struct {
 
 // Compare asks for more runs.
 type Compare struct {
-	Fixed bool `yaml:"fixed" default:"false" free:"yes" doc:"after a growing run, also train the full-size network from scratch on the same samples"`
+	Fixed bool `yaml:"fixed" default:"false" free:"yes" doc:"also train the ordinary network, of full size and without methods, on the same samples"`
 }
 
 // Count is a number that the machine may decide.

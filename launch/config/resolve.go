@@ -229,16 +229,23 @@ func (r *Resolved) Value(key string) (text string, ok bool) {
 	return format(f.in(&r.Job)), true
 }
 
-// Fixed is the job of the full-size network that a growing one is compared
-// with, in the folder "fixed" of its run folder.
+// methodGroups are the groups of keys that ask for a method.
+var methodGroups = []string{"grow", "sparsify"}
+
+// Plain reports whether a job trains an ordinary network, without methods.
+func (j *Job) Plain() bool { return j.Grow == nil && j.Sparsify == nil }
+
+// Fixed is the job of the ordinary network, of full size from the start and
+// without any method, that a run is compared with, in the folder "fixed" of
+// its run folder.
 func (r *Resolved) Fixed() *Resolved {
 	c := &Resolved{Job: r.Job, From: r.From, Origins: map[string]Origin{}}
 	for k, o := range r.Origins {
-		if !strings.HasPrefix(k, "grow.") {
+		if group, _, _ := strings.Cut(k, "."); !slices.Contains(methodGroups, group) {
 			c.Origins[k] = o
 		}
 	}
-	c.Job.Grow, c.Job.Compare.Fixed = nil, false
+	c.Job.Grow, c.Job.Sparsify, c.Job.Compare.Fixed = nil, nil, false
 	c.Job.Run.Dir = filepath.Join(r.Job.Run.Dir, "fixed")
 	return c
 }

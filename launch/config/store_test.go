@@ -128,10 +128,10 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
-func TestFixedIsTheJobWithoutGrowth(t *testing.T) {
-	r := mustParse(t, "grow: {}\ncompare: {fixed: true}")
+func TestFixedIsTheJobWithoutMethods(t *testing.T) {
+	r := mustParse(t, "grow: {}\nsparsify: {}\ncompare: {fixed: true}")
 	f := r.Fixed()
-	if f.Job.Grow != nil || f.Job.Compare.Fixed || f.Job.Run.Dir != "runs/job/fixed" || f.Variant() != "fixed" || r.Variant() != "grown" {
+	if !f.Job.Plain() || f.Job.Compare.Fixed || f.Job.Run.Dir != "runs/job/fixed" || f.Variant() != "fixed" || r.Variant() != "grown" {
 		t.Errorf("got %+v", f.Job)
 	}
 	if r.Job.Grow == nil {

@@ -32,7 +32,7 @@ func (t *training) run(ctx context.Context, job *config.Resolved) error {
 	ctx, release := untilSignal(ctx)
 	defer release()
 	runs := []*config.Resolved{job}
-	if job.Job.Compare.Fixed && job.Job.Grow != nil {
+	if job.Job.Compare.Fixed && !job.Job.Plain() {
 		runs = append(runs, job.Fixed())
 	}
 	t.app.result = &trainResult{RunDir: job.Job.Run.Dir}

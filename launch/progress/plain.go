@@ -9,7 +9,7 @@ import (
 )
 
 // Line renders a record, already added to the state, as one plain line
-// without its end.
+// without its end; "" for one that is not worth a line: a state that was saved.
 func (s *State) Line(r metrics.Record) string {
 	switch r := r.(type) {
 	case *metrics.Start:
@@ -20,6 +20,9 @@ func (s *State) Line(r metrics.Record) string {
 		return join("eval", stepText(r.Step, s.start), clean(r.Split), "loss "+figure.Value(float64(r.Loss)), accuracyText(r.Accuracy),
 			"of "+figure.Count(r.Count))
 	case *metrics.Event:
+		if r.Event == metrics.EventCheckpoint {
+			return ""
+		}
 		return join(clean(r.Event), stepText(r.Step, s.start)+eventDetail(*r), clean(figure.Widths(r.Dims)), paramsText(r.Params))
 	case *metrics.End:
 		return endText(r)

@@ -136,7 +136,9 @@ func (p *Progress) Handle(r metrics.Record) {
 		p.frame(nil)
 		return
 	}
-	p.write(append([]byte(p.state.Line(r)), '\n'))
+	if line := p.state.Line(r); line != "" {
+		p.write([]byte(line + "\n"))
+	}
 }
 
 // Write shows log lines: above the block on a terminal, as they are elsewhere.

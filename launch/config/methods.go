@@ -1,0 +1,114 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/espalier-ml/espalier/methods/grow"
+	"github.com/espalier-ml/espalier/methods/sparsify"
+	"github.com/espalier-ml/espalier/trainer"
+	"github.com/espalier-ml/espalier/trainer/graph"
+	"github.com/espalier-ml/espalier/trainer/models"
+)
+
+// plan traces the model once, lays out the run's steps, and attaches the
+// methods in the order in which they act: the network grows, then thins.
+func (r *Resolved) plan(c *trainer.Config) error {
+	full, err := models.Trace(c.Model, graph.Config{}, 1)
+	if err != nil {
+		return r.fail(err, "model.name", "data.name")
+	}
+	var grown uint64 // the step from which on the network has its full size
+	if r.Job.Grow != nil {
+		grown, err = r.growing(c, full)
+	} else {
+		err = r.fixed(c)
+	}
+	if err == nil && r.Job.Sparsify != nil {
+		err = r.thinning(c, full, grown)
+	}
+	return err
+}
+
+// fixed lays out a run of one phase at full size.
+func (r *Resolved) fixed(c *trainer.Config) error {
+	t, samples := &r.Job.Train, c.Train.Samples()
+	steps := uint64(t.Epochs*float64(samples)+1e-6) / uint64(t.Batch)
+	if steps == 0 {
+		return r.fail(fmt.Errorf("%s epochs of %d samples are less than one batch of %d; use more epochs or a smaller batch", number(t.Epochs), samples, t.Batch), "train.epochs", "train.batch")
+	}
+	c.Timeline, c.Stages = []trainer.Phase{{Steps: steps, Batch: t.Batch}}, 1
+	return nil
+}
+
+// growing lays out a run of stages and returns the first step of the last.
+func (r *Resolved) growing(c *trainer.Config, full *graph.Graph) (uint64, error) {
+	t := &r.Job.Train
+	if len(full.Dims()) == 0 {
+		return 0, r.fail(fmt.Errorf("%s has no widths that could grow; remove the grow section", r.Job.Model.Name), "grow", "model.name")
+	}
+	p, err := grow.NewPlan(r.Job.growConfig(), full.Dims(), c.Train.Samples(), t.Epochs, t.Batch, c.Shards)
+	if err != nil {
+		return 0, r.fail(trimmed(err, "grow: "), "grow.epochs0", "grow.epochs", "grow.keep", "grow.stages", "train.epochs", "train.batch")
+	}
+	c.Sizes, c.Timeline, c.Stages = p.Initial(), p.Timeline(), len(p.Stages)
+	c.Methods = append(c.Methods, grow.New(p))
+	return p.Stages[len(p.Stages)-1].First, nil
+}
+
+// growConfig is the method's configuration; the job must have a grow section.
+func (j *Job) growConfig() grow.Config {
+	g := j.Grow
+	c := grow.Config{Stages: g.Stages, Start: g.Start, Growth: g.Growth, Keep: g.Keep,
+		Epochs0: g.Epochs0, EpochGrowth: g.EpochGrowth, BatchGrowth: g.BatchGrowth,
+		VT: grow.VT(g.VT), RampSteps: g.RampSteps, Init: grow.Init(g.Init), Noise: g.Noise,
+		LRA: grow.LRA(g.LRA), OutRef: g.OutRef, Rewarm: g.Rewarm, RewarmSteps: g.RewarmSteps}
+	// An empty list means that it is not used.
+	if len(g.Multipliers) > 0 {
+		c.Multipliers = g.Multipliers
+	}
+	if len(g.Epochs) > 0 {
+		c.Epochs = g.Epochs
+	}
+	if len(g.Batches) > 0 {
+		c.Batches = g.Batches
+	}
+	return c
+}
+
+// thinning lays rounds of sparsification over the run. They begin when the
+// network has its full size.
+func (r *Resolved) thinning(c *trainer.Config, full *graph.Graph, grown uint64) error {
+	s := r.Job.sparsifyConfig()
+	p, err := sparsify.NewPlan(s, c.Timeline, c.Train.Samples())
+	if err != nil {
+		return r.fail(trimmed(err, "sparsify: "), "sparsify.epochs", "sparsify.rounds", "sparsify.start", "sparsify.rewind", "sparsify.rise", "train.epochs")
+	}
+	if first := p.Rounds[0].First; first < grown {
+		return r.fail(fmt.Errorf("the first round begins at step %d, the network grows until step %d; begin later, or let growth end earlier", first, grown), "sparsify.start", "sparsify", "grow.epochs")
+	}
+	none := true
+	for _, q := range full.Params() {
+		none = none && !s.Gates(q)
+	}
+	if none {
+		return r.fail(fmt.Errorf("no weight of %s gets gates; name some with layers", r.Job.Model.Name), "sparsify.layers", "sparsify.skip", "sparsify")
+	}
+	c.Restarts = p.Restarts()
+	c.Methods = append(c.Methods, sparsify.New(p))
+	return nil
+}
+
+// sparsifyConfig is the method's configuration; the job must have a sparsify
+// section.
+func (j *Job) sparsifyConfig() sparsify.Config {
+	s := j.Sparsify
+	return sparsify.Config{Goal: sparsify.Goal(s.Goal), S0: s.S0, Temperature: s.Temperature, Rise: sparsify.Rise(s.Rise),
+		Penalty: s.Penalty, Scale: sparsify.Scale(s.Scale), Rate: s.Rate, Rounds: s.Rounds, Epochs: s.Epochs, Start: s.Start,
+		Rewind: s.Rewind, HardEval: s.HardEval, Layers: s.Layers, Skip: s.Skip}
+}
+
+// trimmed is an error without the name of the method that reports it.
+func trimmed(err error, prefix string) error {
+	return fmt.Errorf("%s", strings.TrimPrefix(err.Error(), prefix))
+}
