@@ -19,7 +19,7 @@ import (
 )
 
 // Run is a training run in progress. Methods may use it during events; it is
-// not safe for concurrent use apart from RequestStop.
+// not safe for concurrent use apart from RequestStop and RequestRegroup.
 type Run struct {
 	// Step is the number of committed steps.
 	Step uint64
@@ -34,6 +34,7 @@ type Run struct {
 	log      *zap.Logger
 	proposed *Mutation
 	stop     atomic.Bool
+	regroup  atomic.Bool
 
 	flops       float64       // of training so far
 	before      time.Duration // training time of earlier attempts
@@ -249,6 +250,12 @@ func (r *Run) Device() kernels.Device { return r.cfg.Device }
 // RequestStop asks all ranks to save and stop after the step in flight. It
 // may be called from any goroutine, such as a signal handler.
 func (r *Run) RequestStop() { r.stop.Store(true) }
+
+// RequestRegroup asks all ranks to give their communicator back at the next
+// step boundary and to form anew: see Group. It may be called from any
+// goroutine; a request made while this rank is in Form is for the generation
+// that Form returns.
+func (r *Run) RequestRegroup() { r.regroup.Store(true) }
 
 func (r *Run) seconds() float64 { return (r.before + time.Since(r.since)).Seconds() }
 

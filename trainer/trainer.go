@@ -141,7 +141,12 @@ type Config struct {
 	Log    *zap.Logger
 
 	Device kernels.Device
-	Comm   collective.Comm
+	// Group says who trains together, one generation after another. Comm is
+	// short for Fixed(Comm).
+	Group Group
+	Comm  collective.Comm
+	// Leads says which ranks of a generation report and save; nil means rank 0.
+	Leads func(collective.Info) bool
 	// Patience bounds how long closing waits for the transport; 0 means ten
 	// seconds. How long a step waits for other ranks is the transport's.
 	Patience time.Duration
