@@ -19,9 +19,15 @@ type Mutation struct {
 	Text  string
 	// Sizes is the shape afterwards.
 	Sizes graph.Sizes
+	// Units says where the units of Dims come from whose units are not merely
+	// added behind the old ones; optimizer state follows it.
+	Units graph.Units
 	// Fill sets a parameter or running statistic of the changed network from
 	// its old values, both in row-major order.
 	Fill Filler
+	// FillState, when set, may set optimizer state that was made otherwise:
+	// to holds what was carried. slot counts those of optim.Config.Slots.
+	FillState func(slot int, old, now *graph.Param, from, to []float32)
 	// Born counts a new growth stage: its entries have age 0. Optimizer
 	// state of old entries is kept; that of new ones is zero.
 	Born bool
@@ -33,6 +39,9 @@ type Mutation struct {
 // the same parameter before the change.
 type Filler func(old, now *graph.Param, from, to []float32)
 
+// stateFiller makes the values of an optimizer slot.
+type stateFiller func(slot int, old, now *graph.Param, from, to []float32)
+
 // carry copies old entries to their place and leaves the rest zero: what
 // happens to optimizer state.
 func carry(old, now *graph.Param, from, to []float32) {
@@ -40,7 +49,26 @@ func carry(old, now *graph.Param, from, to []float32) {
 	graph.Embed(old, now, func(i, j int) { to[j] = from[i] })
 }
 
-func forget(_, _ *graph.Param, _, to []float32) { clear(to) }
+func carryState(_ int, old, now *graph.Param, from, to []float32) { carry(old, now, from, to) }
+
+func forget(_ int, _, _ *graph.Param, _, to []float32) { clear(to) }
+
+// state is what the mutation makes of optimizer state.
+func (m *Mutation) state() stateFiller {
+	switch {
+	case m.ResetState:
+		return forget
+	case m.Units == nil && m.FillState == nil:
+		return carryState
+	}
+	return func(slot int, old, now *graph.Param, from, to []float32) {
+		clear(to)
+		graph.Select(old, now, m.Units, func(i, j int) { to[j] = from[i] })
+		if m.FillState != nil {
+			m.FillState(slot, old, now, from, to)
+		}
+	}
+}
 
 // mutate changes the network as proposed.
 func (r *Run) mutate(ctx context.Context, m *Mutation) error {
@@ -49,14 +77,12 @@ func (r *Run) mutate(ctx context.Context, m *Mutation) error {
 	if m.Born {
 		births = append(births, r.Step)
 	}
-	state := carry
 	if m.ResetState {
-		state = forget
 		for i := range births {
 			births[i] = r.Step
 		}
 	}
-	if err := r.rebuild(ctx, m.Sizes, births, m.Fill, state); err != nil {
+	if err := r.rebuild(ctx, m.Sizes, births, m.Fill, m.state()); err != nil {
 		return err
 	}
 	e := &metrics.Event{Step: int64(r.Step), Seconds: metrics.Number(r.seconds()), Event: m.Event, Text: m.Text,
@@ -69,7 +95,7 @@ func (r *Run) mutate(ctx context.Context, m *Mutation) error {
 // rebuild compiles the network at other sizes, or for another batch, and
 // carries its values over. The old network is kept until the new one is
 // complete, so a failure changes nothing.
-func (r *Run) rebuild(ctx context.Context, sizes graph.Sizes, births []uint64, values, state Filler) error {
+func (r *Run) rebuild(ctx context.Context, sizes graph.Sizes, births []uint64, values Filler, state stateFiller) error {
 	old := r.net
 	now, err := newNetwork(ctx, &r.cfg, sizes, r.cfg.batch(r.Step), births)
 	if err != nil {
@@ -85,7 +111,7 @@ func (r *Run) rebuild(ctx context.Context, sizes graph.Sizes, births []uint64, v
 }
 
 // transfer fills the new network from the old one.
-func transfer(old, now *network, values, state Filler) error {
+func transfer(old, now *network, values Filler, state stateFiller) error {
 	dev := now.cfg.Device
 	move := func(p, q *graph.Param, from, to *kernels.Tensor, fill Filler) error {
 		a, b := old.host[:from.Len()], now.host[:to.Len()]
@@ -104,7 +130,8 @@ func transfer(old, now *network, values, state Filler) error {
 	for i, e := range old.opt.Entries {
 		f := now.opt.Entries[i]
 		for k := range e.Slots {
-			if err := move(e.Param, f.Param, e.Slots[k], f.Slots[k], state); err != nil {
+			fill := func(p, q *graph.Param, from, to []float32) { state(k, p, q, from, to) }
+			if err := move(e.Param, f.Param, e.Slots[k], f.Slots[k], fill); err != nil {
 				return err
 			}
 		}

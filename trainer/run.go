@@ -206,7 +206,7 @@ func (r *Run) boundary(ctx context.Context) error {
 		}
 	}
 	if b := r.cfg.batch(r.Step); b != r.net.batch {
-		return r.rebuild(ctx, r.net.sizes, r.Births, carry, carry)
+		return r.rebuild(ctx, r.net.sizes, r.Births, carry, carryState)
 	}
 	return nil
 }

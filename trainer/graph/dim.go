@@ -16,6 +16,10 @@ type Dim struct {
 	// Bounds are the sizes after each growth stage so far; the last one is
 	// the current size. Index i was added in stage Block(i).
 	Bounds []int
+
+	// Carried tells that a shortcut without parameters carries its units by
+	// their numbers: they cannot be selected one by one.
+	Carried bool
 }
 
 // Size is the current size.
@@ -122,7 +126,8 @@ func (s Sizes) Equal(t Sizes) bool {
 	return maps.EqualFunc(s, t, func(a, b []int) bool { return slices.Equal(a, b) })
 }
 
-// Check refuses bounds that are empty, fall, or leave [1, ∞).
+// Check refuses bounds that are empty, fall, or end below 1. A stage whose
+// units are all gone adds none: its bound may be 0.
 func (s Sizes) Check() error {
 	for _, n := range s.Names() {
 		b := s[n]
@@ -130,7 +135,7 @@ func (s Sizes) Check() error {
 			return fmt.Errorf("dim %s: no size", n)
 		}
 		for i, v := range b {
-			if v < 1 || i > 0 && v < b[i-1] {
+			if v < 0 || i > 0 && v < b[i-1] || b[len(b)-1] < 1 {
 				return fmt.Errorf("dim %s: sizes %v: want positive and never falling", n, b)
 			}
 		}

@@ -56,6 +56,8 @@ type Graph struct {
 	dropouts uint32
 	stats    []stat
 	hooked   bool // inside Config.Weights
+	norms    []*Norm
+	branches []*Norm
 }
 
 // stat ties the batch statistics of one normalisation to its running ones.
@@ -74,6 +76,8 @@ type Value struct {
 	// normalisation: what variance transfer does to them reaches it.
 	scaled []*Param
 	param  *Param // set for the weight that a layer uses
+	norm   *Norm  // set for what a batch norm returns
+	mapped bool   // made by Shortcut
 }
 
 // New starts an empty graph.

@@ -13,6 +13,18 @@ type BatchNormParams struct {
 	Eps             float32
 }
 
+// Norm is a batch normalisation of a traced graph.
+type Norm struct {
+	Gamma, Beta, Mean, Var *Param
+}
+
+// Norms lists the batch normalisations in the order of the model.
+func (g *Graph) Norms() []*Norm { return g.norms }
+
+// Branches lists the normalisations that end a residual branch beside an
+// identity: without the branch the network is still whole.
+func (g *Graph) Branches() []*Norm { return g.branches }
+
 // BatchNorm normalises over all axes but the last. In training it uses the
 // statistics of the shard and offers them to the running ones.
 func (x *Value) BatchNorm(p BatchNormParams) *Value {
@@ -20,6 +32,8 @@ func (x *Value) BatchNorm(p BatchNormParams) *Value {
 	x.mustMatch("batch norm", x.Last(), p.Gamma.Last())
 	p.RunMean.param.Scaled, p.RunVar.param.Scaled = x.scaled, x.scaled
 	y := g.value(p.Gamma.T.Name+".out", kernels.F32, x.Axes...)
+	y.norm = &Norm{p.Gamma.param, p.Beta.param, p.RunMean.param, p.RunVar.param}
+	g.norms = append(g.norms, y.norm)
 	if !g.cfg.Train {
 		g.emit(&kernels.BatchNormInfer{X: x.T, Gamma: p.Gamma.T, Beta: p.Beta.T,
 			Mean: p.RunMean.T, Var: p.RunVar.T, Y: y.T, Eps: p.Eps})

@@ -38,7 +38,18 @@ func (a *Value) binary(b *Value, fn kernels.BinFn) *Value {
 	}
 	y := a.like(fn.String())
 	a.g.emit(&kernels.Binary{A: a.T, B: b.T, Y: y.T, Fn: fn})
+	if fn == kernels.Add && len(a.Axes) == len(b.Axes) {
+		a.noteBranch(b)
+		b.noteBranch(a)
+	}
 	return y
+}
+
+// noteBranch remembers that a norm's output is added to an identity.
+func (v *Value) noteBranch(identity *Value) {
+	if v.norm != nil && identity.norm == nil && !identity.mapped {
+		v.g.branches = append(v.g.branches, v.norm)
+	}
 }
 
 // Scale is alpha·x.
@@ -174,7 +185,8 @@ func (x *Value) Shortcut(to *Dim, stride int) *Value {
 	y := x.g.value("shortcut", kernels.F32, x.Axes[0],
 		Fixed(c.Out(x.Axes[1].Size(), 1)), Fixed(c.Out(x.Axes[2].Size(), 1)), to.Axis())
 	x.g.emit(&kernels.ChannelMap{X: x.T, Y: y.T, Stride: stride, Map: channelMap(from, to)})
-	y.scaled = x.scaled
+	y.scaled, y.mapped = x.scaled, true
+	from.Carried, to.Carried = true, true
 	return y
 }
 
