@@ -35,6 +35,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -45,6 +46,18 @@ type NodeID string
 type Digest [32]byte
 
 func (d Digest) String() string { return hex.EncodeToString(d[:8]) }
+
+// MarshalText writes all of the digest in hexadecimal.
+func (d Digest) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, d[:]), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (d *Digest) UnmarshalText(b []byte) error {
+	if n := hex.DecodedLen(len(b)); n != len(d) || len(b) != 2*len(d) {
+		return fmt.Errorf("digest of %d characters, want %d", len(b), 2*len(d))
+	}
+	_, err := hex.Decode(d[:], b)
+	return err
+}
 
 // Node is what a node tells the others about itself.
 type Node struct {
