@@ -46,31 +46,56 @@ func encodeHead(tensors []Tensor, metadata map[string]string) (head []byte, orde
 	if err := checkTensors(tensors); err != nil {
 		return nil, nil, err
 	}
-	order = slices.Clone(tensors)
-	slices.SortFunc(order, func(a, b Tensor) int {
+	places := orderOf(tensors)
+	for _, i := range places {
+		order = append(order, tensors[i])
+	}
+	head, err = headOf(tensors, places, metadata)
+	return head, order, err
+}
+
+// orderOf is the order in which the data of tensors stand.
+func orderOf(tensors []Tensor) []int {
+	order := make([]int, len(tensors))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(i, j int) int {
+		a, b := tensors[i], tensors[j]
 		return cmp.Or(cmp.Compare(b.DType.Size(), a.DType.Size()), cmp.Compare(a.Name, b.Name))
 	})
+	return order
+}
+
+// headOf encodes the bytes before the data; the data are not looked at.
+func headOf(tensors []Tensor, order []int, metadata map[string]string) ([]byte, error) {
 	b := append(make([]byte, 8, 8+128*(len(order)+1)), '{')
 	if len(metadata) > 0 {
 		b = appendMetadata(b, metadata)
 	}
-	pos := 0
-	for _, t := range order {
+	pos := int64(0)
+	for _, i := range order {
 		if len(b) > 9 {
 			b = append(b, ',')
 		}
-		b = appendEntry(b, t, pos)
-		pos += len(t.Data)
+		n, err := tensors[i].Bytes()
+		if err != nil {
+			return nil, err
+		}
+		b = appendEntry(b, tensors[i], pos, pos+n)
+		if pos += n; pos < 0 {
+			return nil, fmt.Errorf("tensor %q: %w: all data together", tensors[i].Name, ErrShapeOverflow)
+		}
 	}
 	b = append(b, '}')
 	for len(b)%dataAlign != 0 {
 		b = append(b, ' ')
 	}
 	if len(b)-8 > maxHeader {
-		return nil, nil, fmt.Errorf("%w: %d bytes", ErrHeaderTooLarge, len(b)-8)
+		return nil, fmt.Errorf("%w: %d bytes", ErrHeaderTooLarge, len(b)-8)
 	}
 	binary.LittleEndian.PutUint64(b, uint64(len(b)-8))
-	return b, order, nil
+	return b, nil
 }
 
 func appendMetadata(b []byte, metadata map[string]string) []byte {
@@ -85,7 +110,7 @@ func appendMetadata(b []byte, metadata map[string]string) []byte {
 	return append(b, '}')
 }
 
-func appendEntry(b []byte, t Tensor, pos int) []byte {
+func appendEntry(b []byte, t Tensor, begin, end int64) []byte {
 	b = append(appendString(b, t.Name), `:{"dtype":"`...)
 	b = append(b, t.DType...)
 	b = append(b, `","shape":[`...)
@@ -96,8 +121,8 @@ func appendEntry(b []byte, t Tensor, pos int) []byte {
 		b = strconv.AppendInt(b, int64(dim), 10)
 	}
 	b = append(b, `],"data_offsets":[`...)
-	b = append(strconv.AppendInt(b, int64(pos), 10), ',')
-	b = strconv.AppendInt(b, int64(pos+len(t.Data)), 10)
+	b = append(strconv.AppendInt(b, begin, 10), ',')
+	b = strconv.AppendInt(b, end, 10)
 	return append(b, ']', '}')
 }
 
