@@ -6,6 +6,7 @@ import (
 
 	"github.com/espalier-ml/espalier/collective"
 	"github.com/espalier-ml/espalier/kernels"
+	"github.com/espalier-ml/espalier/kernels/cpu"
 	"github.com/espalier-ml/espalier/kernels/philox"
 	"github.com/espalier-ml/espalier/trainer/graph"
 	"github.com/espalier-ml/espalier/trainer/models"
@@ -41,9 +42,11 @@ func newEngine(ctx context.Context, dev kernels.Device, comm collective.Comm, sp
 	if e.graph, err = models.Trace(spec, graph.Config{Train: true}, batch); err != nil {
 		return nil, err
 	}
-	if err := e.placeParams(); err != nil {
+	drawn, err := e.placeParams()
+	if err != nil {
 		return nil, err
 	}
+	defer func() { <-drawn }()
 	if err := e.placeGradients(); err != nil {
 		return nil, err
 	}
@@ -65,28 +68,30 @@ func newEngine(ctx context.Context, dev kernels.Device, comm collective.Comm, sp
 	return e, e.feed()
 }
 
-// placeParams gives parameters and running statistics memory and first values.
-func (e *engine) placeParams() error {
+// placeParams gives parameters and running statistics memory, and first values
+// before drawn is closed: nothing that is set up meanwhile reads them.
+func (e *engine) placeParams() (drawn chan struct{}, err error) {
 	all := append(e.graph.Params(), e.graph.States()...)
-	off, largest := 0, 0
+	off := 0
 	for _, p := range all {
 		p.W.Off = off
 		off += (p.W.Bytes() + 63) &^ 63
-		largest = max(largest, p.W.Len())
 	}
 	buf, err := e.dev.Alloc(off)
 	if err != nil {
-		return fmt.Errorf("parameters: %w", err)
+		return nil, fmt.Errorf("parameters: %w", err)
 	}
-	values := make([]float32, largest)
 	for _, p := range all {
 		p.W.Buf = buf
-		p.Initial(seed, values[:p.W.Len()])
-		if err := e.dev.WriteF32(p.W, values[:p.W.Len()]); err != nil {
-			return err
-		}
 	}
-	return nil
+	drawn = make(chan struct{})
+	go func() {
+		for _, p := range all {
+			p.Initial(seed, cpu.F32(p.W))
+		}
+		close(drawn)
+	}()
+	return drawn, nil
 }
 
 // placeGradients lays gradients and batch statistics out in the transport's
@@ -139,10 +144,7 @@ func (e *engine) feed() error {
 		}
 	} else {
 		values := make([]float32, x.Len())
-		for i := 0; i < len(values); i += 4 {
-			n := philox.Normals(key.Index(uint64(i)))
-			copy(values[i:], n[:])
-		}
+		key.Normal(philox.Counter{}, 1, values)
 		if err := e.dev.WriteF32(x, values); err != nil {
 			return err
 		}

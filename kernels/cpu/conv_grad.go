@@ -55,9 +55,7 @@ func newGradPlan(g window) *gradPlan {
 			straight = append(straight, p.depthwiseCalls(&ps, lo, hi)...)
 			return
 		}
-		for _, b := range channelBlocks(g.Groups, g.cg, g.kg, gradWidths) {
-			straight = append(straight, p.straight(&ps, b, lo, hi)...)
-		}
+		straight = append(straight, p.straight(&ps, lo, hi)...)
 		if g.Groups == 1 {
 			turned = append(turned, p.turn(&ps, lo, hi)...)
 		}
@@ -84,18 +82,8 @@ func cost(calls []gradCall) (sum float64) {
 	return sum
 }
 
-// straight returns the calls of one block of output channels.
-func (p *gradPlan) straight(ps *convPass, b convBlock, lo, hi int) []gradCall {
-	calls := func(boxes []convBox) (out []gradCall) {
-		for _, box := range boxes {
-			out = append(out, gradCall{
-				gradJob: p.job(ps, box, false), convBlock: b,
-				row: 4 * b.in, lane: 4 * b.out, to: 4 * b.out,
-				rows: tileRows(p.inputRows(box), b.width),
-			})
-		}
-		return out
-	}
+// cheaper chooses between jobs by tap and by class.
+func (p *gradPlan) cheaper(ps *convPass, lo, hi int, calls func(boxes []convBox) []gradCall) []gradCall {
 	byTap, byClass := calls(ps.byTap(lo, hi)), calls(ps.byClass(lo, hi))
 	if cost(byTap) < cost(byClass) {
 		return byTap
@@ -103,9 +91,31 @@ func (p *gradPlan) straight(ps *convPass, b convBlock, lo, hi int) []gradCall {
 	return byClass
 }
 
+// straight returns the calls with lanes through output channels.
+func (p *gradPlan) straight(ps *convPass, lo, hi int) []gradCall {
+	return p.cheaper(ps, lo, hi, func(boxes []convBox) (out []gradCall) {
+		jobs := make([]*gradJob, len(boxes))
+		rows := make([]map[int][]gradRows, len(boxes)) // by width
+		for i, box := range boxes {
+			all := p.inputRows(box)
+			jobs[i], rows[i] = p.job(ps, box, false), map[int][]gradRows{16: tileRows(all, 16), 8: tileRows(all, 8)}
+		}
+		for _, b := range channelBlocks(p.Groups, p.cg, p.kg, gradWidths) {
+			for i, job := range jobs {
+				out = append(out, gradCall{
+					gradJob: job, convBlock: b,
+					row: 4 * b.in, lane: 4 * b.out, to: 4 * b.out, rows: rows[i][b.width],
+				})
+			}
+		}
+		return out
+	})
+}
+
 // turn returns the calls with lanes through taps and input channels.
 func (p *gradPlan) turn(ps *convPass, lo, hi int) []gradCall {
-	calls := func(boxes []convBox) (out []gradCall) {
+	rows := map[int][]gradRows{16: tileRows(p.outputRows(), 16), 8: tileRows(p.outputRows(), 8)}
+	return p.cheaper(ps, lo, hi, func(boxes []convBox) (out []gradCall) {
 		for _, box := range boxes {
 			job := p.job(ps, box, true)
 			for t := range box.h.taps() {
@@ -114,18 +124,13 @@ func (p *gradPlan) turn(ps *convPass, lo, hi int) []gradCall {
 						gradJob: job, convBlock: b,
 						lane: 4 * (t*p.w*p.c + b.out),
 						to:   4 * (((box.h.t0+t)*p.kw+box.w.t0)*p.c + b.out),
-						rows: tileRows(p.outputRows(), b.width),
+						rows: rows[b.width],
 					})
 				}
 			}
 		}
 		return out
-	}
-	byTap, byClass := calls(ps.byTap(lo, hi)), calls(ps.byClass(lo, hi))
-	if cost(byTap) < cost(byClass) {
-		return byTap
-	}
-	return byClass
+	})
 }
 
 // depthwiseCalls has a row for each tap.

@@ -1,6 +1,8 @@
 package cpu
 
 import (
+	"sync"
+
 	"github.com/espalier-ml/espalier/kernels"
 	"github.com/espalier-ml/espalier/kernels/vec"
 )
@@ -16,7 +18,7 @@ func (l *lowering) convWeight(o *kernels.ConvWeight) []stage {
 	case g.wantsPanels():
 		return l.convWeightPanels(o, newPanelPlan(g))
 	}
-	p := newGradPlan(g)
+	p := l.d.gradPlan(g)
 	x, dy := l.ref(o.X), l.ref(o.DY)
 	size, parts := o.DW.Len(), batchParts(g.n)
 	tmp := l.temp("conv-weight sums", size*parts)
@@ -32,6 +34,30 @@ func (l *lowering) convWeight(o *kernels.ConvWeight) []stage {
 			p.run(x.f, dy.f, sum, lo, hi)
 		},
 	}, l.convWeightFold(o, tmp, parts, p.turned)}
+}
+
+// gradPlans keeps plans, which many layers share and which every program of
+// a network asks for twice: for its schedule and to be compiled.
+type gradPlans struct {
+	sync.Mutex
+	of map[window]*gradPlan
+}
+
+// manyPlans is more than a network has.
+const manyPlans = 64
+
+func (d *Device) gradPlan(g window) *gradPlan {
+	d.plans.Lock()
+	defer d.plans.Unlock()
+	p := d.plans.of[g]
+	if p == nil {
+		if len(d.plans.of) >= manyPlans || d.plans.of == nil {
+			d.plans.of = map[window]*gradPlan{}
+		}
+		p = newGradPlan(g)
+		d.plans.of[g] = p
+	}
+	return p
 }
 
 // convWeightFold adds the parts of the sums in order, on top of DW with Acc.

@@ -47,6 +47,7 @@ type Options struct {
 type Device struct {
 	pool     *pool
 	portable bool
+	plans    gradPlans
 }
 
 // HasAVX2 reports whether the assembly kernels can run here.

@@ -65,3 +65,46 @@ func TestUniformStaysOpen(t *testing.T) {
 		t.Error("Below leaves [0, n)")
 	}
 }
+
+// The loop that Normal stands for.
+func normalLoop(k Key, c Counter, scale float32, dst []float32) {
+	for j := range dst {
+		at := c
+		at[1] += uint32(j / 4)
+		dst[j] = scale * Normals(k.At(at))[j%4]
+	}
+}
+
+func TestNormalIsTheLoopOverNormals(t *testing.T) {
+	const scale = 0.37
+	check := func(k Key, c Counter, n int) {
+		t.Helper()
+		got, want := make([]float32, n+1), make([]float32, n)
+		got[n] = 42
+		k.Normal(c, scale, got[:n])
+		normalLoop(k, c, scale, want)
+		for j, w := range want {
+			if math.Float32bits(got[j]) != math.Float32bits(w) {
+				t.Fatalf("%d numbers from %v on: number %d is %v, want %v", n, c, j, got[j], w)
+			}
+		}
+		if got[n] != 42 {
+			t.Fatalf("%d numbers: wrote behind them", n)
+		}
+	}
+	for n := range 70 {
+		check(NewKey(uint64(n), "length"), Counter{3, 5, uint32(n), 7}, n)
+	}
+	for i := range uint32(200) { // some 800 000 numbers at scattered counters
+		check(NewKey(uint64(i), "many"), Counter{i * 0x9E3779B9, i * 0x85EBCA6B, i, ^i}, 4096)
+	}
+	check(NewKey(1, "wrap"), Counter{1, math.MaxUint32 - 5, 0, 0}, 64)
+}
+
+func BenchmarkNormal(b *testing.B) {
+	k, dst := NewKey(1, "bench"), make([]float32, 1<<12)
+	b.SetBytes(int64(4 * len(dst)))
+	for b.Loop() {
+		k.Normal(Counter{}, 1, dst)
+	}
+}

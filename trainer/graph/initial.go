@@ -52,15 +52,8 @@ func (p *Param) Draw(key philox.Key, std float64, dst []float32) {
 	if len(p.Axes) > 1 {
 		in = p.Axes[len(p.Axes)-2].Size()
 	}
-	s := float32(std)
 	for r := 0; r*cols < len(dst); r++ {
-		row := dst[r*cols:][:cols]
-		for j := 0; j < cols; j += 4 {
-			n := philox.Normals(key.At(philox.Counter{uint32(r % in), uint32(j / 4), uint32(r / in)}))
-			for k := range min(4, cols-j) {
-				row[j+k] = s * n[k]
-			}
-		}
+		key.Normal(philox.Counter{uint32(r % in), 0, uint32(r / in)}, float32(std), dst[r*cols:][:cols])
 	}
 }
 
