@@ -83,8 +83,9 @@ func (b *Batch) Rows(lo, hi int) Batch {
 	return v
 }
 
-// begin sizes b for a request. The contents are those of the last use.
-func (b *Batch) begin(r Request, epoch int) {
+// Begin sizes b for a request, as the first thing that a source's Fill does.
+// The contents are those of the last use.
+func (b *Batch) Begin(r Request, epoch int) {
 	b.Request, b.N, b.Epoch = r, r.N, epoch
 	in, out := b.row.Inputs(), b.row.Targets
 	if b.row.Tokens {

@@ -120,7 +120,7 @@ type imageTraining struct {
 
 func (s *imageTraining) Fill(b *Batch, r Request) error {
 	n, epoch, place := uint64(s.order.n), r.Cursor/s.order.n, r.Cursor%s.order.n
-	b.begin(r, int(epoch))
+	b.Begin(r, int(epoch))
 	im := s.p.im
 	size := im.H * im.W * im.C
 	turn := s.order.shuffle(epoch)
@@ -141,7 +141,7 @@ func (s *imageTraining) Fill(b *Batch, r Request) error {
 type imageEvaluation struct{ imageRows }
 
 func (s *imageEvaluation) Fill(b *Batch, r Request) error {
-	b.begin(r, 0)
+	b.Begin(r, 0)
 	im := s.p.im
 	size := im.H * im.W * im.C
 	first := int(min(r.Cursor, uint64(im.N)))

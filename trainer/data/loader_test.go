@@ -31,7 +31,7 @@ func (s *gateSource) Fill(b *Batch, r Request) error {
 	if s.fail > 0 && r.Cursor == s.fail {
 		return errDisk
 	}
-	b.begin(r, 0)
+	b.Begin(r, 0)
 	for i := range b.Y {
 		b.Y[i] = int32(r.Cursor) + int32(i)
 	}

@@ -42,7 +42,7 @@ func (s *windowTraining) start(epoch uint64) int {
 
 func (s *windowTraining) Fill(b *Batch, r Request) error {
 	epoch, place := r.Cursor/s.order.n, r.Cursor%s.order.n
-	b.begin(r, int(epoch))
+	b.Begin(r, int(epoch))
 	b.Valid = 0
 	turn, start := s.order.shuffle(epoch), s.start(epoch)
 	for i := range r.N {
@@ -63,7 +63,7 @@ func (s *windowEvaluation) Samples() int {
 }
 
 func (s *windowEvaluation) Fill(b *Batch, r Request) error {
-	b.begin(r, 0)
+	b.Begin(r, 0)
 	b.Valid = 0
 	n := uint64(s.Samples())
 	for i := range r.N {

@@ -24,8 +24,58 @@ func (p *Param) Initial(seed uint64, dst []float32) {
 			dst[i] = v
 		}
 		return
+	case InitOrtho:
+		p.Draw(philox.NewKey(seed, "init/"+p.Name), 1, dst)
+		orthogonalize(dst, p.Axes[0].Size())
+		return
 	}
 	p.Draw(philox.NewKey(seed, "init/"+p.Name), p.Std(), dst)
+}
+
+// orthogonalize replaces a matrix of the given number of rows by its
+// orthogonal factor.
+func orthogonalize(m []float32, rows int) {
+	x := make([]float64, len(m))
+	for i, v := range m {
+		x[i] = float64(v)
+	}
+	Orthogonal(x, rows)
+	for i, v := range x {
+		m[i] = float32(v)
+	}
+}
+
+// Orthogonal replaces a row-major matrix by the factor Q of its QR
+// decomposition with a positive diagonal of R, by that of its transpose if it
+// has more columns than rows: its columns, or else its rows, become
+// orthonormal (Saxe et al., arXiv 1312.6120). The matrix must have full rank.
+func Orthogonal(m []float64, rows int) {
+	cols := len(m) / rows
+	n, length, step, next := cols, rows, cols, 1 // vectors are columns
+	if cols > rows {
+		n, length, step, next = rows, cols, 1, cols
+	}
+	at := func(v, i int) *float64 { return &m[v*next+i*step] }
+	dot := func(a, b int) (sum float64) {
+		for i := range length {
+			sum += *at(a, i) * *at(b, i)
+		}
+		return sum
+	}
+	for v := range n {
+		for range 2 { // once more removes what rounding has left
+			for u := range v {
+				along := dot(u, v)
+				for i := range length {
+					*at(v, i) -= along * *at(u, i)
+				}
+			}
+		}
+		norm := math.Sqrt(dot(v, v))
+		for i := range length {
+			*at(v, i) /= norm
+		}
+	}
 }
 
 // Std is the standard deviation of the parameter's entries at its current

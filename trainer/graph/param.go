@@ -21,6 +21,7 @@ const (
 	InitOut            // normal, variance Gain²/fan-in² (output role)
 	InitStd            // normal, standard deviation Gain
 	InitConst          // Gain
+	InitOrtho          // a matrix with orthonormal rows or columns, whichever are fewer
 )
 
 // ParamSpec describes a parameter. In and Out are the axes that consume and
@@ -41,6 +42,9 @@ type ParamSpec struct {
 	// sets G at the event Reduced, alike on every rank. It is none of the
 	// network's own numbers.
 	Local bool
+	// Stacked: the first axis stacks weights that are used in each other's
+	// place, and counts for no fan-in.
+	Stacked bool
 	// Branch marks the last linear map of a residual branch without a norm
 	// behind it: scaling it would scale the branch against the skip path.
 	Branch bool
@@ -87,7 +91,7 @@ type Param struct {
 func (p *Param) FanIn() int {
 	n := 1
 	for i, a := range p.Axes {
-		if i != p.Out {
+		if i != p.Out && !(i == 0 && p.Stacked) {
 			n *= a.Size()
 		}
 	}
@@ -144,6 +148,13 @@ func (g *Graph) Param(name string, s ParamSpec) *Value {
 		g.hooked = false
 		v.param = p
 	}
+	return v
+}
+
+// From says that v was made from the parameter that p is, and takes its place
+// in what follows: a mix of stacked weights.
+func (v *Value) From(p *Value) *Value {
+	v.param = p.param
 	return v
 }
 

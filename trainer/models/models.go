@@ -53,6 +53,19 @@ func (s Spec) small() bool {
 // Sequence reports whether the model reads tokens rather than images.
 func (s Spec) Sequence() bool { return s.Name == "lstm" || s.Name == "transformer" }
 
+// Cells reports whether the model labels every pixel rather than the image.
+func (s Spec) Cells() bool {
+	return strings.HasPrefix(s.Name, "gridnet-") || strings.HasPrefix(s.Name, "sgridnet-")
+}
+
+// targets is the shape of y for n images.
+func (s Spec) targets(n int) []int {
+	if s.Cells() {
+		return []int{n, s.Height, s.Width}
+	}
+	return []int{n}
+}
+
 // builder maps x to logits.
 type builder func(g *graph.Graph, s Spec, x *graph.Value) *graph.Value
 
@@ -64,9 +77,12 @@ type family struct {
 }
 
 var families = []family{
+	{regexp.MustCompile(`^gridnet-(\d+)$`), "gridnet-20", gridNet},
+	{regexp.MustCompile(`^sgridnet-(\d+)-(\d+)$`), "sgridnet-20-20", gridNet},
 	{regexp.MustCompile(`^mlp$`), "mlp", func([]int) (builder, error) { return mlp, nil }},
 	{regexp.MustCompile(`^resnet-(\d+)$`), "resnet-20", resnet},
 	{regexp.MustCompile(`^wrn-(\d+)-(\d+)$`), "wrn-28-10", wideResNet},
+	{regexp.MustCompile(`^swrn-(\d+)-(\d+)-(\d+)$`), "swrn-28-10-2", sharedResNet},
 	{regexp.MustCompile(`^vgg-(\d+)$`), "vgg-11", vgg},
 	{regexp.MustCompile(`^mobilenet$`), "mobilenet", func([]int) (builder, error) { return mobileNet, nil }},
 	{regexp.MustCompile(`^lstm$`), "lstm", func([]int) (builder, error) { return lstm, nil }},
@@ -129,7 +145,7 @@ func (s Spec) Check() error {
 // Trace traces the model for a batch of n images or sequences: inputs "x" and
 // "y", the loss, and in training the gradient.
 //
-// Images: x [n,H,W,C] f32, y [n] i32. Tokens: x and y [n,Context] i32.
+// Images: x [n,H,W,C] f32, y [n] i32, or [n,H,W] if the model labels cells. Tokens: x and y [n,Context] i32.
 func Trace(s Spec, cfg graph.Config, n int) (*graph.Graph, error) {
 	if err := s.Check(); err != nil {
 		return nil, err
@@ -148,7 +164,7 @@ func Trace(s Spec, cfg graph.Config, n int) (*graph.Graph, error) {
 			y = g.Input("y", kernels.I32, n, s.Context)
 		} else {
 			x = g.Input("x", kernels.F32, n, s.Height, s.Width, s.Channels)
-			y = g.Input("y", kernels.I32, n)
+			y = g.Input("y", kernels.I32, s.targets(n)...)
 		}
 		g.Loss(build(g, s, x), y, lossSmooth(s, cfg))
 		if cfg.Train {
