@@ -1,0 +1,131 @@
+package lowbit
+
+// multiply is the kernel for activations of 8 bits, and of 4 where a table
+// does not pay: sums of u·a, at 8 bits of q·a.
+func (m *Matrix) multiply(dst []int32, t *Tokens, first, end, lo, hi int, s *Space) {
+	blocks := Padded(m.Bits, m.K) / Elements(m.Bits)
+	for i := first; i < end; {
+		n := 1
+		if i+1 < end && m.Bits < 8 {
+			n = 2
+		}
+		for r := lo; r < hi; r += tileRows {
+			w := m.data[r*blocks*blockBytes:][:tileRows*blocks*blockBytes]
+			a := t.Codes[i*t.Stride:]
+			tile(m.Bits, n, &s.tile, w, a, t.Stride, blocks)
+			for j := range n {
+				copy(dst[(i-first+j)*m.N:][:m.N][r:min(r+tileRows, hi)], s.tile[j*tileRows:][:tileRows])
+			}
+		}
+		i += n
+	}
+}
+
+// tile computes four rows for n ≤ 2 tokens, `stride` bytes apart.
+func tile(bits, n int, sums *[2 * tileRows]int32, w []byte, a []int8, stride, blocks int) {
+	if fast {
+		tileAVX(bits, n, sums, w, a, stride, blocks)
+		return
+	}
+	for j := range n {
+		tilePortable(bits, sums[j*tileRows:][:tileRows], w, a[j*stride:], blocks)
+	}
+}
+
+func tilePortable(bits int, sums []int32, w []byte, a []int8, blocks int) {
+	mask := byte(1<<bits - 1)
+	for r := range sums {
+		sum := int32(0)
+		for b := range blocks {
+			v := w[(b*tileRows+r)*blockBytes:][:blockBytes]
+			x := a[b*Elements(bits):][:Elements(bits)]
+			for f := 0; f < 8/bits; f++ {
+				for j, c := range v {
+					code := int32(c >> (f * bits) & mask)
+					if bits == 8 {
+						code = int32(int8(c))
+					}
+					sum += code * int32(x[f*blockBytes+j])
+				}
+			}
+		}
+		sums[r] = sum
+	}
+}
+
+func sumCodes(a []int8) int32 {
+	n, sum := 0, int32(0)
+	if fast {
+		n = len(a) &^ 31
+		if n > 0 {
+			sum = sumCodesAVX(&a[0], n)
+		}
+	}
+	for _, v := range a[n:] {
+		sum += int32(v)
+	}
+	return sum
+}
+
+// lookUp is the kernel for weights of 1 and 2 bits and activations of 4:
+// sums of o·a. A byte of a tile holds two indices; the byte sums of a few
+// lookups are added to 16-bit ones, these to dst before they are full.
+func (m *Matrix) lookUp(dst []int32, t *Tokens, first, end, lo, hi int, s *Space) {
+	g := Group(m.Bits)
+	pairs := (m.K + 2*g - 1) / (2 * g)
+	chunk := lutPairs(m.Bits)
+	size := (pairs + 1) &^ 1 * 32
+	if len(s.tables) < size {
+		s.tables = make([]byte, size)
+	}
+	less := int32(TableBias(m.Bits) * 2 * pairs)
+	for i := first; i < end; i++ {
+		tab := s.tables[:pairs*32]
+		tables(tab, m.Bits, t.Row(i))
+		for r := lo; r < hi; r += lutRows {
+			w := m.lookup[r*pairs:][:lutRows*pairs]
+			total := s.total[:lutRows]
+			clear(total)
+			for p := 0; p < pairs; p += chunk {
+				n := min(chunk, pairs-p)
+				sums := s.sums[:lutRows]
+				lutTile(m.Bits, sums, w[p*lutRows:][:n*lutRows], tab[p*32:][:n*32], n)
+				for x, v := range sums {
+					total[x] += int32(v)
+				}
+			}
+			row := dst[(i-first)*m.N:][:m.N]
+			for x := range min(lutRows, hi-r) {
+				row[r+x] = total[lutPlace(x)] - less
+			}
+		}
+	}
+}
+
+// lutPairs is the number of pairs of groups whose sums fit 16 bits.
+func lutPairs(bits int) int { return 65535 / (4 * TableBias(bits)) &^ 1 }
+
+// lutPlace is where the sum of a tile's row stands: even rows of the first
+// half, its odd rows, then those of the second half.
+func lutPlace(row int) int { return row&32 + row%2*16 + row%32/2 }
+
+// lutTile sums the entries that n pairs of groups point to, for 64 rows.
+func lutTile(bits int, sums []uint16, w, tab []byte, n int) {
+	if fast {
+		lutTileAVX(bits, sums, w, tab, n)
+		return
+	}
+	clear(sums)
+	for p := range n {
+		low, high := tab[p*32:][:16], tab[p*32+16:][:16]
+		for x, v := range w[p*lutRows:][:lutRows] {
+			sums[lutPlace(x)] += uint16(low[v&15]) + uint16(high[v>>4])
+		}
+	}
+}
+
+func tables(t []byte, bits int, a []int8) {
+	g := Group(bits)
+	n := len(t) / 16 * g
+	buildTables(t, bits, a[:min(n, len(a))])
+}

@@ -1,0 +1,3 @@
+package lowbit
+
+func setFast(on bool) { fast = on }

@@ -1,0 +1,233 @@
+package lowbit
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/espalier-ml/espalier/kernels/philox"
+)
+
+// random gives words of a stream, one after another.
+type random struct {
+	key philox.Key
+	at  uint64
+}
+
+func newRandom(purpose string) *random { return &random{key: philox.NewKey(7, purpose)} }
+
+func (r *random) below(n int) int {
+	r.at++
+	return philox.Below(r.key.Index(r.at)[0], n)
+}
+
+func (r *random) codes(bits, n int) []byte {
+	u := make([]byte, n)
+	for i := range u {
+		if bits == 8 {
+			u[i] = byte(int8(r.below(255) - 127))
+		} else {
+			u[i] = byte(r.below(1 << bits))
+		}
+	}
+	return u
+}
+
+// withBoth runs f on assembly, where there is some, and on portable Go.
+func withBoth(t *testing.T, f func(t *testing.T)) {
+	t.Run("fast", f)
+	if !fast {
+		return
+	}
+	setFast(false)
+	defer setFast(true)
+	t.Run("portable", f)
+}
+
+func TestPackAndUnpackAreInverse(t *testing.T) {
+	r := newRandom("pack")
+	for _, bits := range Widths {
+		for _, s := range [][2]int{{1, 1}, {3, 31}, {4, 256}, {5, 257}, {9, 100}} {
+			u := r.codes(bits, s[0]*s[1])
+			got, err := Unpack(bits, s[0], s[1], Pack(bits, s[0], s[1], u))
+			if err != nil || !slices.Equal(got, u) {
+				t.Errorf("%d bits %v: %v, codes differ: %v", bits, s, err, !slices.Equal(got, u))
+			}
+		}
+	}
+}
+
+func TestDamagedPackingIsRefused(t *testing.T) {
+	good := Pack(2, 3, 100, make([]byte, 300))
+	tail := slices.Clone(good)
+	tail[3*32+5] = 1 // row 3 of 3
+	for _, c := range []struct {
+		name            string
+		bits, n, k, act int
+		packed          []byte
+	}{
+		{"width", 3, 3, 100, 8, good},
+		{"short", 2, 3, 100, 8, good[:len(good)-1]},
+		{"padding", 2, 3, 100, 8, tail},
+		{"activations", 2, 3, 100, 5, good},
+		{"no rows", 2, 0, 100, 8, nil},
+		{"too large", 2, 1 << 20, 100, 8, nil},
+		{"code -128", 8, 1, 1, 8, append([]byte{0x80}, make([]byte, 127)...)},
+	} {
+		if _, err := OpenMatrix(c.bits, c.n, c.k, c.act, c.packed); err == nil {
+			t.Errorf("%s: no error", c.name)
+		}
+	}
+}
+
+// Products of every kernel are those of plain loops, the largest codes of full
+// 16-bit windows included.
+func TestDotsAreExact(t *testing.T) {
+	r := newRandom("dots")
+	fills := map[string]func(bits, act, n int) (u []byte, a func() int8){
+		"random": func(bits, act, n int) ([]byte, func() int8) {
+			most := Largest(act)
+			return r.codes(bits, n), func() int8 { return int8(r.below(2*most+1) - most) }
+		},
+		"largest": func(bits, act, n int) ([]byte, func() int8) {
+			return same(bits, n, true), func() int8 { return int8(Largest(act)) }
+		},
+		"lowest": func(bits, act, n int) ([]byte, func() int8) {
+			low := int8(-Largest(act))
+			if act == 8 {
+				low = -128
+			}
+			return same(bits, n, true), func() int8 { return low }
+		},
+		"zero codes": func(bits, act, n int) ([]byte, func() int8) {
+			return same(bits, n, false), func() int8 { return int8(Largest(act)) }
+		},
+	}
+	shapes := [][3]int{{1, 1, 1}, {5, 31, 2}, {64, 256, 3}, {130, 4608, 1}, {67, 1000, 5}, {33, 9000, 2}}
+	withBoth(t, func(t *testing.T) {
+		for name, fill := range fills {
+			for _, bits := range Widths {
+				for _, act := range []int{8, 4} {
+					for _, s := range shapes {
+						n, k, tokens := s[0], s[1], s[2]
+						u, a := fill(bits, act, n*k)
+						m, err := NewMatrix(bits, n, k, act, u)
+						if err != nil {
+							t.Fatal(err)
+						}
+						x := NewTokens(tokens, m.Stride())
+						for i := range tokens {
+							for c := range k {
+								x.Row(i)[c] = a()
+							}
+						}
+						x.Sum(0, tokens)
+						got, want := make([]int32, tokens*n), make([]int32, tokens*n)
+						var space Space
+						cut := (n / 2) / m.Unit() * m.Unit()
+						m.Dots(got, x, 0, tokens, 0, cut, &space)
+						m.Dots(got, x, 0, tokens, cut, n, &space)
+						m.DotsPortable(want, x, 0, tokens)
+						if !slices.Equal(got, want) {
+							t.Errorf("%s W%dA%d %v: sums differ, first %d, want %d", name, bits, act, s, got[0], want[0])
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+func same(bits, n int, largest bool) []byte {
+	u := make([]byte, n)
+	if largest {
+		for i := range u {
+			u[i] = byte(1<<bits - 1)
+			if bits == 8 {
+				u[i] = 127
+			}
+		}
+	}
+	return u
+}
+
+func TestQuantizeRoundsToEven(t *testing.T) {
+	withBoth(t, func(t *testing.T) {
+		for _, bits := range []int{8, 4} {
+			for _, n := range []int{1, 7, 32, 33, 100} {
+				x, dst := make([]float32, n), make([]int8, n)
+				most := float32(Largest(bits))
+				for i := range x {
+					x[i] = float32(i%41-20) / 2
+				}
+				x[0] = -most
+				if d := Quantize(dst, x, bits); n > 40 == (d == 1) && bits == 4 || bits == 8 && d != 1 {
+					continue // of four bits larger numbers set the step
+				}
+				for i, v := range x {
+					want := math.RoundToEven(float64(v / Delta(x, bits)))
+					if float64(dst[i]) != want {
+						t.Errorf("%d bits: %v becomes %d, want %v", bits, v, dst[i], want)
+					}
+				}
+			}
+		}
+	})
+}
+
+// Assembly and portable Go agree on numbers that are none.
+func TestQuantizeStrangeNumbers(t *testing.T) {
+	inf, nan := float32(math.Inf(1)), float32(math.NaN())
+	var got [][]int8
+	withBoth(t, func(t *testing.T) {
+		for _, odd := range []float32{0, inf, -inf, nan, 1e-45, 3e38} {
+			x := make([]float32, 70)
+			for i := range x {
+				x[i] = float32(i)
+			}
+			x[5], x[69] = odd, odd
+			dst := make([]int8, len(x))
+			Encode(dst, x, 0.5, 8)
+			got = append(got, dst)
+			if m := MaxAbs(x); odd == nan && m != 68 {
+				t.Errorf("largest of %v: %v", odd, m)
+			}
+			if Quantize(dst, make([]float32, 70), 8); slices.Max(dst) != 0 {
+				t.Errorf("zeros become %v", dst)
+			}
+		}
+	})
+	for i := range len(got) / 2 {
+		if !slices.Equal(got[i], got[i+len(got)/2]) {
+			t.Errorf("case %d: %v and %v", i, got[i], got[i+len(got)/2])
+		}
+	}
+}
+
+func BenchmarkDots(b *testing.B) {
+	for _, c := range []struct{ n, k, tokens int }{{512, 4608, 1}, {512, 4608, 4}, {4096, 4096, 1}, {8192, 8192, 1}, {256, 2304, 64}} {
+		for _, w := range []struct{ bits, act int }{{8, 8}, {4, 8}, {2, 8}, {1, 8}, {2, 4}, {1, 4}} {
+			b.Run(fmt.Sprintf("%dx%dx%d/W%dA%d", c.n, c.k, c.tokens, w.bits, w.act), func(b *testing.B) {
+				r := newRandom("bench")
+				packed := Pack(w.bits, c.n, c.k, make([]byte, c.n*c.k))
+				m, err := OpenMatrix(w.bits, c.n, c.k, w.act, packed)
+				if err != nil {
+					b.Fatal(err)
+				}
+				x := NewTokens(c.tokens, m.Stride())
+				for i := range x.Codes {
+					x.Codes[i] = int8(r.below(15) - 7)
+				}
+				x.Sum(0, c.tokens)
+				dst := make([]int32, c.n*c.tokens)
+				var s Space
+				b.ResetTimer()
+				for range b.N {
+					m.Dots(dst, x, 0, c.tokens, 0, c.n, &s)
+				}
+				b.ReportMetric(float64(c.n)*float64(c.k)*float64(c.tokens)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GMAC/s")
+			})
+		}
+	}
+}
