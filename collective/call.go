@@ -30,13 +30,37 @@ func (k Kind) String() string {
 
 // Call is an operation as it was issued, for the use of transports. AllReduce
 // and Broadcast have their buffer in both In and Out; To is the root of a
-// broadcast.
+// broadcast. A SumShards is an AllReduce, of its first part, that has Parts
+// and a Division where those matter.
 type Call struct {
 	Kind     Kind
 	In, Out  Buf
 	Op       Op
 	To, From Rank
 	Meta     OpMeta
+
+	Parts    []Buf     // of this rank; nil for one, which is In
+	Division *Division // of the shards; nil for a sum over ranks
+}
+
+// Leaves is the number of buffers that the rank adds to a reduction.
+func (c *Call) Leaves() int { return max(1, len(c.Parts)) }
+
+// Leaf is one of them.
+func (c *Call) Leaf(i int) Buf {
+	if c.Parts == nil {
+		return c.In
+	}
+	return c.Parts[i]
+}
+
+// Shards is the number of shards of a SumShards, 0 for other operations and
+// where it is a sum over ranks.
+func (c *Call) Shards() int {
+	if c.Division == nil {
+		return 0
+	}
+	return c.Division.Shards
 }
 
 // Check returns what is wrong with the arguments, nil if nothing is.

@@ -77,6 +77,16 @@ type Comm interface {
 	// fails, what b holds is undefined.
 	AllReduce(b Buf, op Op, meta OpMeta) Work
 
+	// SumShards adds the partial sums of all parts of all ranks along the
+	// tree of the shards: parts[i] is this rank's sum over shards
+	// Parts(shards, world, rank)[i]. The result, bit for bit what one rank
+	// gets that adds all shards along SumTree, lies in parts[0] on every
+	// rank; what the other parts hold then is undefined. All parts are of one
+	// type and length, on all ranks, and do not overlap; the slice parts
+	// itself, too, belongs to the transport until Wait returned. Where the
+	// tree over parts is that over ranks this is AllReduce.
+	SumShards(parts []Buf, shards int, meta OpMeta) Work
+
 	// ReduceScatter combines in of all ranks and leaves the rank's own
 	// 1/world part of the result in out. len(in) = world * len(out). out may
 	// be that part of in itself.

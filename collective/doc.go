@@ -12,10 +12,11 @@
 // [Comm.Abort], whose cause reaches every rank. A communicator that failed
 // stays failed, and all errors of it wrap [ErrAborted].
 //
-// Sums follow one fixed binary tree (see [SumTree]). With V logical shards on
-// W ranks, both powers of two, each rank adds its own shards with an
-// [Accumulator] and AllReduce adds the ranks' partial sums along the upper
-// part of the same tree, so the bits of the result do not depend on W.
+// Sums follow one fixed binary tree (see [SumTree]). Of V logical shards a
+// rank owns a contiguous run, cut in subtrees of the tree (see [Parts]). It
+// adds the shards of each part with an [Accumulator], and [Comm.SumShards]
+// adds the parts of all ranks along the upper part of the same tree, so the
+// bits of the result do not depend on the number of ranks, whatever that is.
 //
 // # Memory
 //
@@ -24,13 +25,18 @@
 // buckets in the order in which the backward pass finishes them; each bucket
 // is reduced while the pass goes on. Ranks use memory symmetrically: an
 // operation's buffer lies at the same offset of the same region on every
-// rank, or outside any region on every rank.
+// rank, or outside any region on every rank. The parts of a SumShards, whose
+// number differs from rank to rank, lie at any offsets of any regions, or all
+// outside; where it is an AllReduce the one part lies as for that. So a rank
+// with parts of a gradient allocates [Division.Most] arenas, as all ranks
+// must, and part i of a bucket may be the bucket's range of arena i.
 //
 // # What it leaves to others
 //
 // Who the ranks are, when a group forms anew and what a step means belong to
 // the cluster and the trainer. Transports live in sub-packages: solo (one
-// rank), shm (processes of one machine); collectivetest is the suite that
+// rank), shm (processes of one machine), tcp (machines), hier (hosts of ranks);
+// record is a flight recorder, codec has encodings; collectivetest is the suite that
 // every transport passes.
 //
 // # Example

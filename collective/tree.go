@@ -1,9 +1,6 @@
 package collective
 
-import (
-	"fmt"
-	"math/bits"
-)
+import "math/bits"
 
 // The tree. Leaves are numbered from 0. A tree of n > 1 leaves splits at the
 // largest power of two below n: 5 leaves are ((0+1)+(2+3))+4. So a run of
@@ -30,22 +27,36 @@ func sumAt[T float32 | float64 | int64](srcs [][]T, i int) T {
 // TreeSplit is how many of n leaves, n > 1, belong to the left subtree.
 func TreeSplit(n int) int { return 1 << (bits.Len(uint(n-1)) - 1) }
 
-// OwnShards are the logical shards [lo, hi) of the v of a step that a rank
-// computes. They form a subtree, so that sums over ranks do not depend on
-// world. v and world must be powers of two, or equal.
-func OwnShards(v, world int, rank Rank) (lo, hi int, err error) {
-	switch {
-	case world < 1 || v < 1:
-		return 0, 0, fmt.Errorf("shards: %d shards on %d ranks: want at least one of each", v, world)
-	case rank < 0 || int(rank) >= world:
-		return 0, 0, fmt.Errorf("shards: rank %d of a world of %d", rank, world)
-	case v == world:
-		return int(rank), int(rank) + 1, nil
-	case v&(v-1) != 0 || world&(world-1) != 0:
-		return 0, 0, fmt.Errorf("shards: %d shards on %d ranks: want powers of two (or as many shards as ranks), so that the result does not depend on the number of ranks", v, world)
-	case v < world:
-		return 0, 0, fmt.Errorf("shards: %d shards on %d ranks: want at least one shard a rank; raise shards to %d", v, world, world)
+// Tree is an order of additions: a binary tree over leaves that are numbered
+// from the left. The left subtree is added up first, where that matters.
+type Tree struct {
+	Left, Right *Tree // nil for a leaf
+	Leaves      int
+}
+
+// NewTree is the tree of SumTree over n leaves.
+func NewTree(n int) *Tree {
+	if n == 1 {
+		return &Tree{Leaves: 1}
 	}
-	k := v / world
-	return int(rank) * k, (int(rank) + 1) * k, nil
+	p := TreeSplit(n)
+	return join(NewTree(p), NewTree(n-p))
+}
+
+func join(left, right *Tree) *Tree { return &Tree{left, right, left.Leaves + right.Leaves} }
+
+// Levels is how many intermediate sums are kept at most while leaves are
+// added, a left subtree before its right one.
+func (t *Tree) Levels() int {
+	if t.Left == nil {
+		return 0
+	}
+	return max(t.Left.Levels(), t.Right.Levels()+1)
+}
+
+func (t *Tree) equal(u *Tree) bool {
+	if t.Left == nil || u.Left == nil {
+		return t.Leaves == u.Leaves
+	}
+	return t.Leaves == u.Leaves && t.Left.equal(u.Left) && t.Right.equal(u.Right)
 }

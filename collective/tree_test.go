@@ -60,7 +60,7 @@ func TestAccumulatorIsSumTree(t *testing.T) {
 			srcs[s] = uneven(n, uint32(s+1))
 		}
 		SumTree(want, srcs...)
-		acc := NewAccumulator(dst, shards)
+		acc := NewAccumulator([][]float32{dst}, []Part{{0, shards}})
 		for step := range 2 { // the second step starts with what the first left
 			for s := range shards {
 				copy(acc.Buf(), srcs[s])
@@ -71,64 +71,6 @@ func TestAccumulatorIsSumTree(t *testing.T) {
 				}
 				acc.Next()
 			}
-		}
-	}
-}
-
-// Ranks add their own shards, then the ranks' sums are added: the same bits
-// for every number of ranks.
-func TestSameBitsForEveryWorld(t *testing.T) {
-	const n, v = 37, 16
-	srcs := make([][]float32, v)
-	for s := range srcs {
-		srcs[s] = uneven(n, uint32(s+1))
-	}
-	want := make([]float32, n)
-	SumTree(want, srcs...)
-	for world := 1; world <= v; world *= 2 {
-		parts := make([][]float32, world)
-		for r := range parts {
-			parts[r] = make([]float32, n)
-			lo, hi, err := OwnShards(v, world, Rank(r))
-			if err != nil {
-				t.Fatal(err)
-			}
-			acc := NewAccumulator(parts[r], hi-lo)
-			for s := lo; s < hi; s++ {
-				copy(acc.Buf(), srcs[s])
-				acc.Merge(0, n)
-				acc.Next()
-			}
-		}
-		got := make([]float32, n)
-		SumTree(got, parts...)
-		if !sameBits(got, want) {
-			t.Errorf("world %d: other bits than one rank's", world)
-		}
-	}
-}
-
-func TestOwnShards(t *testing.T) {
-	tests := []struct {
-		v, world int
-		rank     Rank
-		lo, hi   int
-		ok       bool
-	}{
-		{4, 1, 0, 0, 4, true},
-		{4, 2, 1, 2, 4, true},
-		{8, 4, 3, 6, 8, true},
-		{3, 3, 2, 2, 3, true},
-		{6, 2, 0, 0, 0, false},
-		{8, 3, 0, 0, 0, false},
-		{2, 4, 0, 0, 0, false},
-		{4, 2, 2, 0, 0, false},
-		{0, 1, 0, 0, 0, false},
-	}
-	for _, tt := range tests {
-		lo, hi, err := OwnShards(tt.v, tt.world, tt.rank)
-		if lo != tt.lo || hi != tt.hi || (err == nil) != tt.ok {
-			t.Errorf("OwnShards(%d, %d, %d) = %d, %d, %v", tt.v, tt.world, tt.rank, lo, hi, err)
 		}
 	}
 }

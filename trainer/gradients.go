@@ -56,7 +56,7 @@ func newGradients(ctx context.Context, cfg *Config, g *graph.Graph) (*gradients,
 	gr.works = make([]collective.Work, len(gr.layout.Buckets))
 	if shards > 1 {
 		gr.local = gr.region.Float32s()[n : 2*n]
-		gr.acc = collective.NewAccumulator(gr.arena, shards)
+		gr.acc = collective.NewAccumulator([][]float32{gr.arena}, []collective.Part{{Hi: shards}})
 	}
 	if gr.buf, err = cfg.Device.Wrap(gr.local); err == nil {
 		err = gr.attach(g)

@@ -51,6 +51,9 @@ func testBadArguments(t *testing.T, tr Transport, world int) {
 		f := func(n int) collective.Buf { return collective.Float32s(make([]float32, n)) }
 		var meta collective.OpMeta
 		works := map[string]collective.Work{
+			"no parts":         c.SumShards(nil, 16, meta),
+			"fewer shards":     c.SumShards([]collective.Buf{f(1)}, world-1, meta),
+			"other lengths":    c.SumShards([]collective.Buf{f(1), f(2), f(3)}, 16, meta),
 			"no type":          c.AllReduce(collective.Buf{}, collective.Sum, meta),
 			"no reduction":     c.AllReduce(f(1), 0, meta),
 			"sum of bytes":     c.AllReduce(collective.Bytes(make([]byte, 1)), collective.Sum, meta),

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/espalier-ml/espalier/collective"
+	"github.com/espalier-ml/espalier/collective/fold"
 )
 
 // Options of a rank. The zero value is good. All ranks must have the same.
@@ -39,6 +40,8 @@ type Comm struct {
 	verdict *collective.AbortError // why the group ended
 	failed  error                  // why queue.head and all after it fail; set when they are not worked on
 
+	divisions collective.Divisions
+
 	completed atomic.Uint64 // token up to which operations are complete
 	done      chan struct{} // the progress goroutine has ended
 
@@ -46,7 +49,7 @@ type Comm struct {
 	letters []byte // of all ranks
 	mine    []byte
 	hostful []byte
-	fold    folder
+	fold    *fold.Folder
 	room    []byte
 	regions uint64 // made so far
 }
@@ -78,7 +81,7 @@ func New(ctx context.Context, local, across collective.Comm, o Options) (*Comm, 
 	c.letters = make([]byte, letterBytes*c.info.World)
 	c.mine = make([]byte, letterBytes)
 	c.hostful = make([]byte, letterBytes*c.perHost)
-	c.fold = newFolder(c.info.World)
+	c.fold = fold.New(c.info.World)
 	go c.progress()
 	return c, nil
 }
@@ -115,6 +118,20 @@ func (c *Comm) Info() collective.Info { return c.info }
 // AllReduce implements collective.Comm.
 func (c *Comm) AllReduce(b collective.Buf, op collective.Op, meta collective.OpMeta) collective.Work {
 	return c.issue(&collective.Call{Kind: collective.KindAllReduce, In: b, Out: b, Op: op, Meta: meta}, nil)
+}
+
+// SumShards implements collective.Comm. It is refused where the sums of hosts
+// are not subtrees of the shards' tree: what a power of two of hosts never
+// runs into.
+func (c *Comm) SumShards(parts []collective.Buf, shards int, meta collective.OpMeta) collective.Work {
+	call, err := c.divisions.Call(c.info, parts, shards, meta)
+	if err == nil && call.Division != nil {
+		err = fmt.Errorf("%d shards on %d hosts of %d ranks: want numbers that are powers of two, or one transport between all ranks: %w", shards, c.hosts, c.perHost, collective.ErrUnsupported)
+	}
+	if err != nil {
+		return collective.FailedWork(call.Fail(c.info, err))
+	}
+	return c.issue(&call, nil)
 }
 
 // ReduceScatter implements collective.Comm.

@@ -42,35 +42,6 @@ func (c *Comm) scratch(n int) []byte {
 	return c.room[:n]
 }
 
-// folder combines short data of all ranks along the tree.
-type folder struct {
-	f32 [][]float32
-	f64 [][]float64
-	i64 [][]int64
-}
-
-func newFolder(world int) folder {
-	return folder{make([][]float32, world), make([][]float64, world), make([][]int64, world)}
-}
-
-func combine[T vec.Number](dst []byte, views [][]T, view func(rank int) []byte, op collective.Op) {
-	for r := range views {
-		views[r] = vec.Of[T](view(r))
-	}
-	out := vec.Of[T](dst)
-	if op == collective.Sum {
-		collective.SumTree(out, views...)
-		return
-	}
-	for i := range out {
-		m := views[0][i]
-		for _, v := range views[1:] {
-			m = max(m, v[i])
-		}
-		out[i] = m
-	}
-}
-
 // region is memory of the transport within the host, where it reduces in
 // place.
 type region struct {

@@ -63,14 +63,10 @@ func (c *Comm) short(call *collective.Call) {
 }
 
 func (c *Comm) combine(dst []byte, call *collective.Call, view func(rank int) []byte) {
-	switch call.In.Type() {
-	case collective.Float32:
-		combine(dst, c.fold.f32, view, call.Op)
-	case collective.Float64:
-		combine(dst, c.fold.f64, view, call.Op)
-	case collective.Int64:
-		combine(dst, c.fold.i64, view, call.Op)
+	for r := range c.info.World {
+		c.fold.Leaf(r, view(r))
 	}
+	c.fold.Into(dst, call.In.Type(), call.Op)
 }
 
 // chunks cuts n bytes of a type in chunks whose slices, one for each rank of

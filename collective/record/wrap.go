@@ -34,6 +34,15 @@ func (w *wrapped) AllReduce(b collective.Buf, op collective.Op, meta collective.
 	return w.check(i, w.Comm.AllReduce(b, op, meta))
 }
 
+func (w *wrapped) SumShards(parts []collective.Buf, shards int, meta collective.OpMeta) collective.Work {
+	bytes := 0
+	if len(parts) > 0 {
+		bytes = parts[0].Size()
+	}
+	i := w.r.issued(collective.KindAllReduce, meta, bytes)
+	return w.check(i, w.Comm.SumShards(parts, shards, meta))
+}
+
 func (w *wrapped) ReduceScatter(in, out collective.Buf, op collective.Op, meta collective.OpMeta) collective.Work {
 	i := w.r.issued(collective.KindReduceScatter, meta, in.Size())
 	return w.check(i, w.Comm.ReduceScatter(in, out, op, meta))

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/espalier-ml/espalier/collective"
+	"github.com/espalier-ml/espalier/collective/fold"
 )
 
 // Options of a rank. The zero value is good.
@@ -53,6 +54,7 @@ type Comm struct {
 	// exec is held by whoever carries out operations: the progress goroutine
 	// or a caller that waits. It guards all below.
 	exec    sync.Mutex
+	cur     queued // the operation in work
 	seg     segment
 	page    []byte // the control page and staging areas
 	ctl     *control
@@ -61,7 +63,10 @@ type Comm struct {
 	stages  stages
 	regions []*region // by number, nil when freed
 	next    int64     // where the next region begins in the segment
-	sums    reducers
+	fold    *fold.Folder
+	results [][]byte // by rank: where a sum of parts goes
+
+	divisions collective.Divisions
 }
 
 // waiter is a goroutine in Wait.
@@ -104,7 +109,8 @@ func newComm(seg segment, rank int, o Options) (*Comm, error) {
 		bar:     barrier{ctl: ctl, rank: rank, world: uint32(world), spin: spinFor(o.Spin, world), timeout: o.Timeout},
 		stages:  stages{mem: head, world: world},
 		next:    size,
-		sums:    newReducers(world),
+		fold:    fold.New(world),
+		results: make([][]byte, world),
 	}
 	if c.bar.timeout <= 0 {
 		c.bar.timeout = defaultTimeout
@@ -120,6 +126,15 @@ func (c *Comm) Info() collective.Info { return c.info }
 // AllReduce implements collective.Comm.
 func (c *Comm) AllReduce(b collective.Buf, op collective.Op, meta collective.OpMeta) collective.Work {
 	return c.issue(&collective.Call{Kind: collective.KindAllReduce, In: b, Out: b, Op: op, Meta: meta}, nil)
+}
+
+// SumShards implements collective.Comm.
+func (c *Comm) SumShards(parts []collective.Buf, shards int, meta collective.OpMeta) collective.Work {
+	call, err := c.divisions.Call(c.info, parts, shards, meta)
+	if err != nil {
+		return collective.FailedWork(call.Fail(c.info, err))
+	}
+	return c.issue(&call, nil)
 }
 
 // ReduceScatter implements collective.Comm.

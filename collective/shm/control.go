@@ -15,8 +15,8 @@ const MaxWorld = 64
 
 const (
 	magic        = 0x6573_7061_6c69_6572 // "espalier"
-	version      = 1
-	controlBytes = 8 * pageSize
+	version      = 2
+	controlBytes = 16 * pageSize
 )
 
 // control lies at the start of the segment. Fields that different ranks
@@ -47,6 +47,9 @@ type rankBlock struct {
 	joined  atomic.Uint32 // 1: somebody is this rank
 	_       [116]byte
 	slots   [2]signature // operation i is posted in slot i%2
+
+	// parts[i%2] are the places of its parts, if it is a SumShards in regions.
+	parts [2][collective.MaxParts]uint64
 }
 
 // signature is what an operation must have in common on all ranks.
@@ -61,7 +64,11 @@ type signature struct {
 	seq      uint64
 	plan     uint64
 	place    uint64 // where in which region the buffer lies, 0 for outside
+	shards   uint64 // of a SumShards, else 0; place is then scattered or 0
 }
+
+// scattered is the place of buffers that lie in regions, but not at one place.
+const scattered = 1<<placeBits - 1
 
 // poison is added to arrivals on abort, so that nobody goes on waiting.
 const poison = 1 << 30

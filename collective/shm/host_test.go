@@ -39,7 +39,7 @@ func TestJoinRefuses(t *testing.T) {
 		}
 		return f
 	}
-	good := make([]byte, 32<<10)
+	good := make([]byte, 64<<10)
 	if _, err := h.File().ReadAt(good, 0); err != nil {
 		t.Fatal(err)
 	}

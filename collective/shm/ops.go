@@ -30,7 +30,11 @@ func (c *Comm) runInPlace(call *collective.Call, s *signature) error {
 	}
 	switch call.Kind {
 	case collective.KindAllReduce:
-		c.reduceInPlace(call, s.place)
+		if call.Division != nil {
+			c.sumParts(call)
+		} else {
+			c.reduceInPlace(call, s.place)
+		}
 	case collective.KindReduceScatter:
 		c.scatterInPlace(call, s.place)
 	case collective.KindAllGather:
@@ -49,10 +53,30 @@ func (c *Comm) reduceInPlace(call *collective.Call, place uint64) {
 	if lo == hi {
 		return
 	}
+	c.fold.Follow(nil)
 	for r := range c.info.World {
-		c.sums.view(r, call.In.Type(), c.at(place+uint64(lo), r, hi-lo))
+		c.fold.Leaf(r, c.at(place+uint64(lo), r, hi-lo))
 	}
-	c.sums.share(call.In.Type(), call.Op)
+	c.fold.Share(call.In.Type(), call.Op)
+}
+
+// sumParts is reduceInPlace for the parts that all ranks have posted.
+func (c *Comm) sumParts(call *collective.Call) {
+	lo, hi := share(call.In.Size(), c.info.World, int(c.info.Rank))
+	if lo == hi {
+		return
+	}
+	c.fold.Follow(call.Division)
+	leaf := 0
+	for r, parts := range call.Division.Of {
+		places := &c.ctl.ranks[r].parts[c.slot()]
+		for i := range parts {
+			c.fold.Leaf(leaf, c.at(places[i]+uint64(lo), r, hi-lo))
+			leaf++
+		}
+		c.results[r] = c.at(places[0]+uint64(lo), r, hi-lo)
+	}
+	c.fold.ShareTo(c.results, call.In.Type(), call.Op)
 }
 
 // share is the part [lo, hi) of n bytes that a rank works on: equal parts in
@@ -66,10 +90,11 @@ func share(n, world, rank int) (lo, hi int) {
 func (c *Comm) scatterInPlace(call *collective.Call, place uint64) {
 	n := call.Out.Size()
 	mine := uint64(n * int(c.info.Rank))
+	c.fold.Follow(nil)
 	for r := range c.info.World {
-		c.sums.view(r, call.In.Type(), c.at(place+mine, r, n))
+		c.fold.Leaf(r, c.at(place+mine, r, n))
 	}
-	c.sums.into(raw(&call.Out), call.In.Type(), call.Op)
+	c.fold.Into(raw(&call.Out), call.In.Type(), call.Op)
 }
 
 // gatherInPlace copies the others' parts, each from its rank's own out.

@@ -42,9 +42,10 @@ func (c *Comm) drain(token uint64) {
 			c.mu.Unlock()
 			return
 		}
-		q := *c.queue.at(c.queue.head)
+		c.cur = *c.queue.at(c.queue.head)
 		c.mu.Unlock()
-		c.complete(&q.call, c.carryOut(&q))
+		c.complete(c.carryOut(&c.cur))
+		c.cur = queued{}
 	}
 }
 
@@ -69,7 +70,7 @@ func (c *Comm) carryOut(q *queued) error {
 
 // complete takes the oldest operation off the queue, or, if it failed, leaves
 // it and all others there to be found by Wait.
-func (c *Comm) complete(call *collective.Call, err error) {
+func (c *Comm) complete(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {

@@ -13,16 +13,33 @@ func (c *Comm) sign(call *collective.Call) signature {
 		kind: call.Kind, dtype: call.In.Type(), outType: call.Out.Type(), op: call.Op,
 		to: int32(call.To), from: int32(call.From), bucket: call.Meta.Bucket,
 		in: uint64(call.In.Len()), out: uint64(call.Out.Len()),
-		seq: call.Meta.Seq, plan: call.Meta.Sig,
+		seq: call.Meta.Seq, plan: call.Meta.Sig, shards: uint64(call.Shards()),
 	}
-	switch call.Kind {
-	case collective.KindAllGather:
+	switch {
+	case call.Division != nil:
+		s.place = c.placeParts(call)
+	case call.Kind == collective.KindAllGather:
 		s.place = c.placeOf(&call.Out)
-	case collective.KindAllReduce, collective.KindReduceScatter, collective.KindBroadcast:
+	case call.Kind == collective.KindAllReduce, call.Kind == collective.KindReduceScatter, call.Kind == collective.KindBroadcast:
 		s.place = c.placeOf(&call.In)
 	}
 	return s
 }
+
+// placeParts notes where each part lies, for the others to read once this
+// rank has posted its signature.
+func (c *Comm) placeParts(call *collective.Call) uint64 {
+	places := &c.ctl.ranks[c.info.Rank].parts[c.posted%2]
+	for i := range call.Parts {
+		if places[i] = c.placeOf(&call.Parts[i]); places[i] == 0 {
+			return 0
+		}
+	}
+	return scattered
+}
+
+// slot is that of the operation that was posted last.
+func (c *Comm) slot() uint64 { return (c.posted - 1) % 2 }
 
 // meet posts a signature, waits for all ranks, and compares.
 func (c *Comm) meet(s *signature) error {
@@ -89,7 +106,10 @@ func (c *Comm) checkPairs(slot uint64) error {
 func (s *signature) String() string {
 	meta := fmt.Sprintf("seq %d bucket %d plan %016x", s.seq, s.bucket, s.plan)
 	where := "outside regions"
-	if s.place != 0 {
+	switch {
+	case s.place == scattered:
+		where = "in regions"
+	case s.place != 0:
 		where = fmt.Sprintf("region %d offset %d", s.place>>placeBits, s.place&(1<<placeBits-1))
 	}
 	switch s.kind {
@@ -105,6 +125,9 @@ func (s *signature) String() string {
 		return fmt.Sprintf("sendrecv of %v[%d] to rank %d, %v[%d] from rank %d (%s)", s.dtype, s.in, s.to, s.outType, s.out, s.from, meta)
 	case collective.KindAllGather:
 		return fmt.Sprintf("allgather of %v[%d], %s (%s)", s.dtype, s.in, where, meta)
+	}
+	if s.shards != 0 {
+		where = fmt.Sprintf("of %d shards, %s", s.shards, where)
 	}
 	return fmt.Sprintf("%v of %v[%d] %v, %s (%s)", s.kind, s.dtype, s.in, s.op, where, meta)
 }

@@ -60,7 +60,7 @@ func (c *Comm) runStaged(call *collective.Call, s *signature) error {
 func (c *Comm) longest() int {
 	n := 0
 	for r := range c.info.World {
-		s := &c.ctl.ranks[r].slots[(c.posted-1)%2]
+		s := &c.ctl.ranks[r].slots[c.slot()]
 		n = max(n, int(s.in)*s.dtype.Size())
 	}
 	return n
@@ -77,8 +77,15 @@ type transfer struct {
 
 func (t *transfer) plan() {
 	t.chunk, t.total = stageBytes, len(t.in)
-	if t.call.Kind == collective.KindReduceScatter { // world pieces share an area
-		t.chunk, t.total = stageBytes/t.world&^(collective.Align-1), len(t.out)
+	pieces := 1 // that share an area
+	switch {
+	case t.call.Kind == collective.KindReduceScatter:
+		pieces, t.total = t.world, len(t.out)
+	case t.call.Division != nil:
+		pieces = t.call.Division.Most
+	}
+	if pieces > 1 {
+		t.chunk = stageBytes / pieces &^ (collective.Align - 1)
 	}
 }
 
@@ -100,7 +107,10 @@ func (t *transfer) fill(stage []byte, lo int) {
 			copy(stage, t.cut(t.in, lo))
 		}
 	default:
-		copy(stage, t.cut(t.in, lo))
+		for i := range t.call.Leaves() {
+			b := t.call.Leaf(i)
+			copy(stage[i*t.chunk:], t.cut(raw(&b), lo))
+		}
 	}
 }
 
@@ -108,7 +118,11 @@ func (t *transfer) fill(stage []byte, lo int) {
 func (t *transfer) drain(c *Comm, lo int) {
 	switch t.call.Kind {
 	case collective.KindAllReduce:
-		t.reduce(c, t.cut(t.out, lo), 0)
+		if t.call.Division != nil {
+			t.sumParts(c, t.cut(t.out, lo))
+		} else {
+			t.reduce(c, t.cut(t.out, lo), 0)
+		}
 	case collective.KindReduceScatter:
 		t.reduce(c, t.cut(t.out, lo), t.rank*t.chunk)
 	case collective.KindAllGather:
@@ -130,11 +144,22 @@ func (t *transfer) drain(c *Comm, lo int) {
 
 // reduce combines the bytes at an offset of all staging areas into dst.
 func (t *transfer) reduce(c *Comm, dst []byte, at int) {
-	if len(dst) == 0 {
-		return
-	}
+	c.fold.Follow(nil)
 	for r := range t.world {
-		c.sums.view(r, t.call.In.Type(), c.stages.of(r)[at:at+len(dst)])
+		c.fold.Leaf(r, c.stages.of(r)[at:at+len(dst)])
 	}
-	c.sums.into(dst, t.call.In.Type(), t.call.Op)
+	c.fold.Into(dst, t.call.In.Type(), t.call.Op)
+}
+
+// sumParts adds the parts in all staging areas.
+func (t *transfer) sumParts(c *Comm, dst []byte) {
+	c.fold.Follow(t.call.Division)
+	leaf := 0
+	for r, parts := range t.call.Division.Of {
+		for i := range parts {
+			c.fold.Leaf(leaf, c.stages.of(r)[i*t.chunk:][:len(dst)])
+			leaf++
+		}
+	}
+	c.fold.Into(dst, t.call.In.Type(), t.call.Op)
 }

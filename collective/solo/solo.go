@@ -21,7 +21,8 @@ func New(gen collective.Gen) collective.Comm {
 }
 
 type comm struct {
-	info collective.Info
+	info      collective.Info
+	divisions collective.Divisions
 
 	mu  sync.Mutex
 	err error // why the group ended
@@ -31,6 +32,14 @@ func (c *comm) Info() collective.Info { return c.info }
 
 func (c *comm) AllReduce(b collective.Buf, op collective.Op, meta collective.OpMeta) collective.Work {
 	return c.issue(&collective.Call{Kind: collective.KindAllReduce, In: b, Out: b, Op: op, Meta: meta})
+}
+
+func (c *comm) SumShards(parts []collective.Buf, shards int, meta collective.OpMeta) collective.Work {
+	call, err := c.divisions.Call(c.info, parts, shards, meta)
+	if err != nil {
+		return collective.FailedWork(call.Fail(c.info, err))
+	}
+	return c.issue(&call)
 }
 
 func (c *comm) ReduceScatter(in, out collective.Buf, op collective.Op, meta collective.OpMeta) collective.Work {

@@ -22,11 +22,24 @@ type coded struct {
 
 // AllReduce implements collective.Comm.
 func (v *coded) AllReduce(b collective.Buf, op collective.Op, meta collective.OpMeta) collective.Work {
-	call := &collective.Call{Kind: collective.KindAllReduce, In: b, Out: b, Op: op, Meta: meta}
+	return v.sum(&collective.Call{Kind: collective.KindAllReduce, In: b, Out: b, Op: op, Meta: meta})
+}
+
+// SumShards implements collective.Comm. Parts travel encoded where the sum is
+// an AllReduce.
+func (v *coded) SumShards(parts []collective.Buf, shards int, meta collective.OpMeta) collective.Work {
+	call, err := v.divisions.Call(v.info, parts, shards, meta)
+	if err != nil {
+		return collective.FailedWork(call.Fail(v.info, err))
+	}
+	return v.sum(&call)
+}
+
+func (v *coded) sum(call *collective.Call) collective.Work {
 	if !v.code.Exact() && v.o.Order == Strict {
 		return collective.FailedWork(call.Fail(v.info, fmt.Errorf("%s in strict order, whose bits must not depend on the number of ranks: %w", v.code.Name(), collective.ErrUnsupported)))
 	}
-	if b.Type() != collective.Float32 || op != collective.Sum {
+	if call.In.Type() != collective.Float32 || call.Op != collective.Sum || call.Division != nil {
 		return v.enqueue(call, nil, nil)
 	}
 	return v.enqueue(call, nil, v.code)
@@ -79,28 +92,30 @@ func (o *op) decode(l *link, s int) error {
 
 // combineCoded is combine for encoded contributions. This rank's own is
 // rounded like the others', and so is its copy of the result.
-func (o *op) combineCoded(f *folder, s int) error {
+func (o *op) combineCoded(l *link, s int) error {
 	me, width := int(o.c.info.Rank), o.code.Width()
 	lo, hi := o.plan.span(me, s)
 	own, result := o.out[lo:hi], o.encodedSegment(s)
-	room := f.forCodes()
-	for at := 0; at < len(own); at += blockBytes {
-		block := own[at:min(at+blockBytes, len(own))]
+	room := l.forCodes()
+	l.fold.Follow(nil)
+	for at := 0; at < len(own); at += codeBytes {
+		block := own[at:min(at+codeBytes, len(own))]
 		n := len(block) / 4
 		code := result[at/4*width:][:n*width]
 		for r, p := range o.c.peers {
-			f.views[r] = room[r][:len(block)]
+			view := room[r][:len(block)]
+			l.fold.Leaf(r, view)
 			from := code
 			if r == me {
 				o.code.Encode(from, vec.Of[float32](block))
 			} else {
 				from = p.slot(s)[at/4*width:][:n*width]
 			}
-			if err := o.code.Decode(vec.Of[float32](f.views[r]), from); err != nil {
+			if err := o.code.Decode(vec.Of[float32](view), from); err != nil {
 				return err
 			}
 		}
-		f.into(block, collective.Float32, collective.Sum)
+		l.fold.Into(block, collective.Float32, collective.Sum)
 		o.code.Encode(code, vec.Of[float32](block))
 		if err := o.code.Decode(vec.Of[float32](block), code); err != nil {
 			return err
@@ -109,13 +124,16 @@ func (o *op) combineCoded(f *folder, s int) error {
 	return nil
 }
 
+// codeBytes is how much is decoded at a time.
+const codeBytes = 4096
+
 // forCodes are blocks to decode to, one for each rank.
-func (f *folder) forCodes() [][]byte {
-	if f.codes == nil {
-		f.codes = make([][]byte, len(f.views))
-		for r := range f.codes {
-			f.codes[r] = make([]byte, blockBytes)
+func (l *link) forCodes() [][]byte {
+	if l.codes == nil {
+		l.codes = make([][]byte, l.comm.info.World)
+		for r := range l.codes {
+			l.codes[r] = make([]byte, codeBytes)
 		}
 	}
-	return f.codes
+	return l.codes
 }

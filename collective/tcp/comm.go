@@ -10,6 +10,7 @@ import (
 
 	"github.com/espalier-ml/espalier/collective"
 	"github.com/espalier-ml/espalier/collective/codec"
+	"github.com/espalier-ml/espalier/collective/fold"
 )
 
 // MaxWorld is the largest group.
@@ -46,9 +47,11 @@ type Comm struct {
 	dead      atomic.Bool   // nothing begins or moves any more
 	clock     atomic.Uint32 // ticks of the watchman
 
-	exec sync.Mutex // held while an operation is launched or met
-	cur  op         // the one that has begun
-	fold *folder    // for short operations
+	exec sync.Mutex   // held while an operation is launched or met
+	cur  op           // the one that has begun
+	fold *fold.Folder // for short operations
+
+	divisions collective.Divisions
 
 	gate gate
 
@@ -96,7 +99,7 @@ func newComm(gen collective.Gen, self collective.Rank, conns [][]net.Conn, o Opt
 		id:        identity{group: groupHash(gen), gen: uint32(gen.N)},
 		short:     o.shortLimit(world),
 		queue:     newRing[queued](64),
-		fold:      newFolder(world),
+		fold:      fold.New(world),
 		stop:      make(chan struct{}),
 		farewells: make(chan struct{}, 1),
 		gone:      make(chan struct{}),
@@ -155,6 +158,15 @@ func (c *Comm) Info() collective.Info { return c.info }
 // AllReduce implements collective.Comm.
 func (c *Comm) AllReduce(b collective.Buf, op collective.Op, meta collective.OpMeta) collective.Work {
 	return c.issue(&collective.Call{Kind: collective.KindAllReduce, In: b, Out: b, Op: op, Meta: meta})
+}
+
+// SumShards implements collective.Comm.
+func (c *Comm) SumShards(parts []collective.Buf, shards int, meta collective.OpMeta) collective.Work {
+	call, err := c.divisions.Call(c.info, parts, shards, meta)
+	if err != nil {
+		return collective.FailedWork(call.Fail(c.info, err))
+	}
+	return c.issue(&call)
 }
 
 // ReduceScatter implements collective.Comm.

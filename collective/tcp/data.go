@@ -3,6 +3,8 @@ package tcp
 import (
 	"fmt"
 	"io"
+
+	"github.com/espalier-ml/espalier/collective/fold"
 )
 
 // receiveData reads the frames of a data link, straight to where they belong.
@@ -107,6 +109,9 @@ func (o *op) place(l *link, h *header) ([]byte, error) {
 	}
 	lo, hi := p.span(part, s)
 	wire := o.wire(hi - lo)
+	if h.kind == frameScatter {
+		wire *= o.leaves(from)
+	}
 	if int(h.length) != wire || l != l.peer.in[s%len(l.peer.in)] {
 		return stray("not as it was cut")
 	}
@@ -159,7 +164,7 @@ func (o *op) landed(l *link, h *header) error {
 	}
 	switch {
 	case o.code != nil:
-		if err := o.combineCoded(l.fold, s); err != nil {
+		if err := o.combineCoded(l, s); err != nil {
 			return err
 		}
 	case o.reduces:
@@ -174,21 +179,26 @@ func (o *op) landed(l *link, h *header) error {
 }
 
 // combine adds up segment s of this rank's part from all ranks.
-func (o *op) combine(f *folder, s int) {
+func (o *op) combine(f *fold.Folder, s int) {
 	me := int(o.c.info.Rank)
 	lo, hi := o.plan.span(me, s)
+	f.Follow(o.call.Division)
+	leaf := 0
 	for r, p := range o.c.peers {
-		if r == me {
-			f.views[r] = o.in[lo:hi]
-		} else {
-			f.views[r] = p.slot(s)[:hi-lo]
+		for i := range o.leaves(r) {
+			if r == me {
+				f.Leaf(leaf, o.own[i][lo:hi])
+			} else {
+				f.Leaf(leaf, p.slot(s)[i*(hi-lo):][:hi-lo])
+			}
+			leaf++
 		}
 	}
 	first := 0 // of the part within out
 	if len(o.out) < len(o.in) {
 		first, _ = o.plan.bounds(me)
 	}
-	f.into(o.out[lo-first:hi-first], o.call.In.Type(), o.call.Op)
+	f.Into(o.out[lo-first:hi-first], o.call.In.Type(), o.call.Op)
 }
 
 // Slots are where segments wait to be combined: two at least for each link,

@@ -46,7 +46,7 @@ type hello struct {
 const (
 	helloBytes = 128
 	helloMagic = "espalier"
-	version    = 1
+	version    = 2
 	maxReason  = 240
 )
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/espalier-ml/espalier/collective"
 	"github.com/espalier-ml/espalier/collective/codec"
+	"github.com/espalier-ml/espalier/collective/fold"
 )
 
 // peer is another rank.
@@ -57,7 +58,7 @@ type link struct {
 
 	// The sender's own.
 	head [headerBytes]byte
-	vecs [2][]byte
+	vecs [][]byte
 	out  net.Buffers
 
 	// begins are this rank's begin frames of three operations in turn: who
@@ -71,7 +72,8 @@ type link struct {
 
 	// The receiver's own.
 	got    uint8 // frames received
-	fold   *folder
+	fold   *fold.Folder
+	codes  [][]byte // by rank: a block of decoded values, nil until needed
 	in     [headerBytes]byte
 	closed atomic.Bool
 }
@@ -80,6 +82,8 @@ type link struct {
 type frame struct {
 	header
 	data  []byte
+	rest  [][]byte // followed by as many bytes of each of these, from lo
+	lo    int
 	sum   uint32      // of data
 	known bool        // sum is set
 	whole bool        // data is the rest of a frame that has its header
@@ -103,7 +107,7 @@ func newLink(c *Comm, p *peer, index int, conn net.Conn) *link {
 			l.begins[i] = make([]byte, headerBytes+signatureBytes, headerBytes+signatureBytes+c.short)
 		}
 	} else {
-		l.fold = newFolder(c.info.World)
+		l.fold = fold.New(c.info.World)
 	}
 	return l
 }
@@ -147,7 +151,7 @@ func (l *link) post(h header, b []byte, sum uint32) {
 // stamp gives a frame its number on the link and writes its header. l.mu is
 // held.
 func (l *link) stamp(f *frame, dst []byte) {
-	f.count, f.length = l.count, uint32(len(f.data))
+	f.count, f.length = l.count, uint32(len(f.data)*(1+len(f.rest)))
 	if f.room {
 		f.length -= headerBytes
 	}
@@ -206,6 +210,9 @@ func (l *link) write(f *frame) error {
 	}
 	if !f.known {
 		f.sum = checksum(f.data)
+		for _, b := range f.rest {
+			f.sum = extend(f.sum, b[f.lo:][:len(f.data)])
+		}
 	}
 	head := l.head[:]
 	if f.room {
@@ -218,8 +225,11 @@ func (l *link) write(f *frame) error {
 		_, err := l.conn.Write(head)
 		return err
 	}
-	l.vecs = [2][]byte{head, f.data}
-	l.out = l.vecs[:]
+	l.vecs = append(l.vecs[:0], head, f.data)
+	for _, b := range f.rest {
+		l.vecs = append(l.vecs, b[f.lo:][:len(f.data)])
+	}
+	l.out = l.vecs
 	_, err := l.out.WriteTo(l.conn)
 	return err
 }

@@ -2,6 +2,7 @@ package tcp
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/espalier-ml/espalier/collective"
 )
@@ -53,7 +54,9 @@ func (c *Comm) announce(o *op) {
 		with := 0
 		if c.carries(&o.sig, int(c.info.Rank), int(p.rank)) > 0 {
 			with = 1
-			b = append(b, o.in...)
+			for _, part := range o.own {
+				b = append(b, part...)
+			}
 		}
 		if !known[with] {
 			sums[with], known[with] = checksum(b[headerBytes:]), true
@@ -66,7 +69,15 @@ func (c *Comm) announce(o *op) {
 // signature, sender and receiver.
 func (c *Comm) carries(s *signature, from, to int) int {
 	size := uint64(s.dtype.Size())
-	if size == 0 || s.in > uint64(c.short)/size {
+	most, own := 1, 1
+	if s.shards != 0 {
+		d, err := c.divisions.Of(int(min(s.shards, math.MaxInt32)), c.info.World)
+		if err != nil {
+			return 0
+		}
+		most, own = d.Most, len(d.Of[from])
+	}
+	if size == 0 || s.in > uint64(c.short)/size/uint64(most) {
 		return 0
 	}
 	switch s.kind {
@@ -82,7 +93,7 @@ func (c *Comm) carries(s *signature, from, to int) int {
 	default:
 		return 0
 	}
-	return int(s.in * size)
+	return int(s.in*size) * own
 }
 
 // receiveBegin takes the begin frame of a peer.
@@ -176,16 +187,19 @@ func (c *Comm) takeShort(o *op, from []letter) {
 		if o.call.Kind == collective.KindReduceScatter {
 			lo, hi = o.plan.bounds(me)
 		}
+		c.fold.Follow(o.call.Division)
+		leaf := 0
 		for r := range from {
-			c.fold.views[r] = from[r].data
-			if r == me {
-				c.fold.views[r] = o.in
-			}
-			if lo < hi {
-				c.fold.views[r] = c.fold.views[r][lo:hi]
+			for i := range o.leaves(r) {
+				if r == me {
+					c.fold.Leaf(leaf, o.own[i][lo:hi])
+				} else {
+					c.fold.Leaf(leaf, from[r].data[i*len(o.in):][lo:hi])
+				}
+				leaf++
 			}
 		}
-		c.fold.into(o.out[:hi-lo], o.call.In.Type(), o.call.Op)
+		c.fold.Into(o.out[:hi-lo], o.call.In.Type(), o.call.Op)
 	case collective.KindAllGather:
 		for r := range from {
 			if r != me {

@@ -38,6 +38,7 @@ type op struct {
 	hash   uint32
 	in     []byte
 	out    []byte
+	own    [][]byte // what this rank adds: in, and further parts of a SumShards
 	start  time.Time
 
 	short   bool // all data is in the begin frames
@@ -71,6 +72,10 @@ func (o *op) prepare(token uint64, q *queued) {
 	c := o.c
 	o.token, o.call, o.region = token, q.call, q.region
 	o.in, o.out = raw(&o.call.In), raw(&o.call.Out)
+	o.own = append(o.own[:0], o.in)
+	for i := 1; i < o.call.Leaves(); i++ {
+		o.own = append(o.own, raw(&o.call.Parts[i]))
+	}
 	o.code = q.code
 	o.sig = sign(&o.call, o.code)
 	if o.region != nil {
@@ -94,7 +99,7 @@ func (o *op) route() {
 	o.back = plan{}
 	switch o.call.Kind {
 	case collective.KindAllReduce, collective.KindBroadcast:
-		o.plan = share(len(o.in), world, c.o.Segment)
+		o.plan = share(len(o.in), world, c.o.Segment/o.most()&^(grain-1))
 	case collective.KindReduceScatter:
 		o.plan = cut(len(o.out), len(o.in), c.o.Segment)
 	case collective.KindAllGather:
@@ -104,7 +109,7 @@ func (o *op) route() {
 		return
 	}
 	o.back = o.plan
-	o.short = len(o.in) <= c.short || world == 1
+	o.short = len(o.in)*o.most() <= c.short || world == 1
 	if o.short {
 		return
 	}
@@ -112,7 +117,7 @@ func (o *op) route() {
 	switch o.call.Kind {
 	case collective.KindAllReduce:
 		o.reduces = true
-		if o.circles = c.o.Order == Fast && o.code == nil; !o.circles {
+		if o.circles = c.o.Order == Fast && o.code == nil && o.call.Division == nil; !o.circles {
 			o.scatterTo, o.scatterFrom, o.gatherTo, o.gatherFrom = others, others, others, others
 		}
 	case collective.KindReduceScatter:
@@ -129,6 +134,22 @@ func (o *op) route() {
 		}
 	}
 	o.reset()
+}
+
+// most is how many parts a frame may carry.
+func (o *op) most() int {
+	if d := o.call.Division; d != nil {
+		return d.Most
+	}
+	return 1
+}
+
+// leaves is how many parts a rank adds.
+func (o *op) leaves(rank int) int {
+	if d := o.call.Division; d != nil {
+		return len(d.Of[rank])
+	}
+	return 1
 }
 
 // routePair is route for SendRecv. What is sent and what is received are
@@ -166,7 +187,7 @@ func (o *op) reset() {
 		o.gone[n].Store(false)
 	}
 	if o.scatterFrom != 0 || o.circles {
-		o.c.reserveSlots(o.plan.segment)
+		o.c.reserveSlots(o.plan.segment * o.most())
 	}
 	if o.code != nil {
 		o.reserveCoded()
@@ -339,6 +360,9 @@ func (o *op) send(kind frameKind, to, part, s int, src []byte) {
 	links := o.c.peers[to].out
 	f := o.frame(kind, part, s, src[lo:hi])
 	f.code = o.code
+	if kind == frameScatter {
+		f.rest, f.lo = o.own[1:], lo
+	}
 	links[s%len(links)].enqueue(f)
 }
 
@@ -364,6 +388,7 @@ func (c *Comm) finish() bool {
 	c.box(o.token).clear()
 	c.running, c.finishing = false, false
 	o.call, o.in, o.out, o.region, o.code = collective.Call{}, nil, nil, nil, nil
+	clear(o.own)
 	c.queue.pop()
 	c.completed.Store(o.token)
 	c.wake(o.token)

@@ -86,6 +86,40 @@ func TestStrictOrder(t *testing.T) {
 	}
 }
 
+// Parts of shards, whatever the segments and sockets, short and long, in both
+// orders: what cannot go around the ring goes directly.
+func TestSumsOverShards(t *testing.T) {
+	const shards, world = 16, 3
+	for _, n := range []int{10, 3000, 100001} {
+		inputs := make([][]float32, shards)
+		for s := range inputs {
+			inputs[s] = uneven(n, uint32(s)+1)
+		}
+		want := make([]float32, n)
+		collective.SumTree(want, inputs...)
+		for name, o := range map[string]tcp.Options{
+			"defaults":         {},
+			"three sockets":    {Segment: 16 << 10, Sockets: 3},
+			"nothing is short": {Segment: 4 << 10, Short: 4},
+			"fast":             {Order: tcp.Fast, Short: 4},
+		} {
+			each(group(t, world, o, nil), func(c collective.Comm) {
+				var bufs []collective.Buf
+				for _, p := range collective.Parts(shards, world, c.Info().Rank) {
+					sum := make([]float32, n)
+					collective.SumTree(sum, inputs[p.Lo:p.Hi]...)
+					bufs = append(bufs, collective.Float32s(sum))
+				}
+				if err := wait(c.SumShards(bufs, shards, collective.OpMeta{})); err != nil {
+					t.Errorf("%d values, %s, rank %d: %v", n, name, c.Info().Rank, err)
+				} else if !sameBits(bufs[0].Float32s(), want) {
+					t.Errorf("%d values, %s, rank %d: other bits than one rank's", n, name, c.Info().Rank)
+				}
+			})
+		}
+	}
+}
+
 // Sums around the ring have the same bits on all ranks, and the exact value
 // where that is exact.
 func TestFastOrder(t *testing.T) {

@@ -3,8 +3,6 @@ package tcp
 import (
 	"fmt"
 	"testing"
-
-	"github.com/espalier-ml/espalier/collective"
 )
 
 // Parts tile the buffer, segments tile parts, numbers name segments.
@@ -48,21 +46,6 @@ func TestPlan(t *testing.T) {
 				check(t, share(total, world, segment), world)
 				check(t, cut(total, total*world, segment), world)
 			})
-		}
-	}
-}
-
-func TestFoldOfAnyWorld(t *testing.T) {
-	for world := 1; world <= MaxWorld; world++ {
-		f := newFolder(world)
-		for r := range f.views {
-			f.views[r] = make([]byte, 8)
-			f.views[r][0] = 1
-		}
-		dst := make([]byte, 8)
-		f.into(dst, collective.Int64, collective.Sum)
-		if int(dst[0]) != world {
-			t.Errorf("%d ranks add up to %d", world, dst[0])
 		}
 	}
 }

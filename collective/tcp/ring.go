@@ -1,6 +1,10 @@
 package tcp
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/espalier-ml/espalier/collective/fold"
+)
 
 // The ring: the sum of part j begins at rank j and travels upwards; each rank
 // adds its own contribution; rank j-1 is the last and holds the result, which
@@ -62,7 +66,7 @@ func (o *op) landedInRing(l *link, h *header) {
 	kind := h.kind
 	if kind == frameRingSum {
 		own := o.out[lo:hi]
-		pair(own, l.peer.slot(l.turn)[:hi-lo], own, o.call.In.Type(), o.call.Op)
+		fold.Pair(own, l.peer.slot(l.turn)[:hi-lo], own, o.call.In.Type(), o.call.Op)
 		if o.last(part) == me {
 			kind = frameRing
 		}

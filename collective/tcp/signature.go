@@ -22,16 +22,17 @@ type signature struct {
 	seq      uint64
 	plan     uint64
 	code     [8]byte // name of the codec, 0 for none
+	shards   uint64  // of a SumShards, else 0
 }
 
-const signatureBytes = 56
+const signatureBytes = 64
 
 func sign(call *collective.Call, code codec.Codec) signature {
 	s := signature{
 		kind: call.Kind, dtype: call.In.Type(), outType: call.Out.Type(), op: call.Op,
 		to: int32(call.To), from: int32(call.From), bucket: call.Meta.Bucket,
 		in: uint64(call.In.Len()), out: uint64(call.Out.Len()),
-		seq: call.Meta.Seq, plan: call.Meta.Sig,
+		seq: call.Meta.Seq, plan: call.Meta.Sig, shards: uint64(call.Shards()),
 	}
 	if code != nil {
 		copy(s.code[:], code.Name())
@@ -51,6 +52,7 @@ func (s *signature) put(dst []byte) {
 	le.PutUint64(dst[32:], s.seq)
 	le.PutUint64(dst[40:], s.plan)
 	copy(dst[48:], s.code[:])
+	le.PutUint64(dst[56:], s.shards)
 }
 
 func readSignature(src []byte) signature {
@@ -59,7 +61,7 @@ func readSignature(src []byte) signature {
 	s := signature{
 		kind: collective.Kind(src[0]), dtype: collective.DType(src[1]), outType: collective.DType(src[2]), op: collective.Op(src[3]),
 		to: int32(le.Uint32(src[4:])), from: int32(le.Uint32(src[8:])), bucket: int32(le.Uint32(src[12:])),
-		in: le.Uint64(src[16:]), out: le.Uint64(src[24:]), seq: le.Uint64(src[32:]), plan: le.Uint64(src[40:]),
+		in: le.Uint64(src[16:]), out: le.Uint64(src[24:]), seq: le.Uint64(src[32:]), plan: le.Uint64(src[40:]), shards: le.Uint64(src[56:]),
 	}
 	copy(s.code[:], src[48:])
 	return s
@@ -144,9 +146,12 @@ func (s *signature) String() string {
 	case collective.KindAllGather:
 		return fmt.Sprintf("allgather of %v[%d] (%s)", s.dtype, s.in, meta)
 	}
-	coded := ""
-	if s.code != [8]byte{} {
-		coded = fmt.Sprintf(" as %q", string(bytes.TrimRight(s.code[:], "\x00")))
+	form := ""
+	if s.shards != 0 {
+		form = fmt.Sprintf(" of %d shards", s.shards)
 	}
-	return fmt.Sprintf("%v of %v[%d] %v%s (%s)", s.kind, s.dtype, s.in, s.op, coded, meta)
+	if s.code != [8]byte{} {
+		form += fmt.Sprintf(" as %q", string(bytes.TrimRight(s.code[:], "\x00")))
+	}
+	return fmt.Sprintf("%v of %v[%d] %v%s (%s)", s.kind, s.dtype, s.in, s.op, form, meta)
 }

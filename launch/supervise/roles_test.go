@@ -162,21 +162,16 @@ func roleSum(c collective.Comm, rank int) int {
 func roleShards(c collective.Comm, rank int) int {
 	const shards, n = 8, 10007
 	ctx := context.Background()
-	lo, hi, err := collective.OwnShards(shards, c.Info().World, c.Info().Rank)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
 	region, err := c.Alloc(ctx, n*4)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	sum := region.Float32s()
-	acc := collective.NewAccumulator(sum, hi-lo)
+	acc := collective.NewAccumulator([][]float32{sum}, collective.Parts(shards, c.Info().World, c.Info().Rank))
 	var works []collective.Work
-	for s := lo; s < hi; s++ {
-		g := acc.Buf()
+	for range acc.Shards() {
+		g, s := acc.Buf(), acc.Shard()
 		for i := range g {
 			g[i] = 1 / (float32(i) + 3.7*float32(s) - 9)
 		}
