@@ -144,7 +144,10 @@ type Session interface {
 	Orders() <-chan Order
 	// Announce says which workers are ready now, and the newest step whose
 	// state the node holds. More, fewer or other workers than before make a
-	// new generation: at a boundary if the current one still works.
+	// new generation: at a boundary if the current one still works. When
+	// workers died, announce those that are left before Broke, so that the
+	// next generation is formed without the dead. Announce the step at Broke
+	// too: a group never goes on from a state older than a living node holds.
 	Announce(workers []string, step uint64)
 	// Opened says that all local workers have opened generation n.
 	Opened(n uint64)

@@ -1,0 +1,236 @@
+package gen
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/espalier-ml/espalier/cluster"
+)
+
+// choice is who forms the next generation, or why it cannot be formed yet.
+type choice struct {
+	nodes   []cluster.Node
+	marks   []Mark
+	waiting string
+	retry   time.Duration // when to look again, 0: when something happens
+}
+
+func wait(format string, args ...any) choice { return choice{waiting: fmt.Sprintf(format, args...)} }
+
+// choose picks the members of the generation after h.
+func (m *Machine) choose(h *Record) choice {
+	if w := m.accounted(h); w != "" {
+		return wait("%s", w)
+	}
+	marks, retry := m.judge(h)
+	blocked := func(id cluster.NodeID, boot string) bool {
+		return slices.ContainsFunc(marks, func(k Mark) bool { return k.Node == id && k.Boot == boot && k.Out })
+	}
+	var in []cluster.Node
+	if h != nil { // survivors keep their order
+		for i := range h.Nodes {
+			x := &h.Nodes[i]
+			k := m.nodes[x.ID]
+			if k == nil || k.ann == nil || k.ann.Boot != x.Boot || m.candidate(h, k) != "" || blocked(x.ID, x.Boot) {
+				continue
+			}
+			in = append(in, k.ann.Node)
+		}
+	}
+	var join []cluster.Node
+	for _, k := range m.order {
+		if k.ann == nil || slices.ContainsFunc(in, func(x cluster.Node) bool { return x.ID == k.id }) {
+			continue
+		}
+		if m.candidate(h, k) == "" && !blocked(k.id, k.ann.Boot) {
+			join = append(join, k.ann.Node)
+		}
+	}
+	slices.SortFunc(join, func(a, b cluster.Node) int {
+		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.ID, b.ID))
+	})
+	for _, x := range join {
+		if len(in) < m.cfg.max() {
+			in = place(in, x)
+		}
+	}
+	need := m.cfg.MinNodes
+	if m.anydone(h) {
+		need = 1 // what is left of the job is small, and the others will not come back
+	}
+	c := choice{nodes: in, marks: marks, retry: retry}
+	if len(in) < need {
+		c.waiting = fmt.Sprintf("%d of at least %d nodes", len(in), need)
+		return c
+	}
+	if c.waiting = m.fenced(h, &c); c.waiting == "" {
+		m.duty.silent = 0
+	}
+	return c
+}
+
+// place puts a joiner behind the last node of its host, else at the end.
+func place(in []cluster.Node, x cluster.Node) []cluster.Node {
+	for i := len(in) - 1; i >= 0; i-- {
+		if in[i].Host == x.Host {
+			return slices.Insert(in, i+1, x)
+		}
+	}
+	return append(in, x)
+}
+
+// candidate says why a node cannot be a member after h, "" if it can.
+func (m *Machine) candidate(h *Record, k *known) string {
+	a := k.ann
+	switch {
+	case a == nil:
+		return "not announced"
+	case len(a.Workers) == 0:
+		return "no workers"
+	case a.Build != m.cfg.Self.Build || a.Job != m.cfg.Self.Job:
+		return "another build or job"
+	case a.Leaving:
+		return "leaving"
+	case a.Done:
+		return "done"
+	}
+	member := h.has(k.id, a.Boot)
+	switch m.healthOf(k.id, a.Boot) {
+	case cluster.Alive:
+	case cluster.Suspect, 0:
+		if !member {
+			return "not heard of"
+		}
+	default:
+		return "dead"
+	}
+	// A node that was left out is back when it has taken notice.
+	if mark := h.mark(k.id); mark != nil && mark.Boot == a.Boot && !member {
+		if mark.Out && a.N < mark.N {
+			return "left out: " + mark.Why
+		}
+	}
+	if m.now < m.freeAt(h, k.id) && !member {
+		return "stays out for a while"
+	}
+	return ""
+}
+
+// freeAt is the end of a node's penalty.
+func (m *Machine) freeAt(h *Record, id cluster.NodeID) time.Duration {
+	mark := h.mark(id)
+	if mark == nil || mark.Strikes < 2 || !mark.Out {
+		return 0
+	}
+	since, ok := m.duty.marked[id]
+	if !ok {
+		return 0
+	}
+	at := since + min(m.cfg.Penalty<<min(mark.Strikes-2, 20), m.cfg.PenaltyMax)
+	m.wake(at)
+	return at
+}
+
+func (m *Machine) anydone(h *Record) bool {
+	if h == nil {
+		return false
+	}
+	return slices.ContainsFunc(h.Nodes, func(x cluster.Node) bool {
+		a := m.announced(x.ID)
+		return m.acked(&x, h.N).Done || a != nil && a.Boot == x.Boot && a.Done
+	})
+}
+
+// accounted reports who must be heard of before a store that has no record,
+// or one that was put back, gets a new one: somebody may know of a newer.
+func (m *Machine) accounted(h *Record) string {
+	n := uint64(0)
+	if h != nil {
+		n = h.N
+	}
+	for _, k := range m.order {
+		if k.ann != nil && k.ann.N > n && !m.gone(k.id, k.ann.Boot) {
+			return fmt.Sprintf("node %s knows of generation %d", k.id, k.ann.N)
+		}
+	}
+	if h != nil && !h.Restored {
+		return ""
+	}
+	for id, e := range m.health {
+		if (e.Health == cluster.Alive || e.Health == cluster.Suspect) && m.announced(id) == nil {
+			return fmt.Sprintf("node %s has not announced itself yet", id)
+		}
+	}
+	if h == nil {
+		return ""
+	}
+	for i := range h.Nodes {
+		x := &h.Nodes[i]
+		if m.announced(x.ID) == nil && !m.gone(x.ID, x.Boot) {
+			return fmt.Sprintf("node %s, a member of generation %d, has not announced itself yet", x.ID, n)
+		}
+	}
+	return ""
+}
+
+// fenced says why a choice must wait lest two groups train at a time, or
+// one train on from an older state than another holds.
+func (m *Machine) fenced(h *Record, c *choice) string {
+	if h == nil {
+		return ""
+	}
+	if m.cfg.rule(RuleStopped) && !m.stopped(h, c.nodes) {
+		d := &m.duty
+		if d.silent == 0 {
+			d.silent = m.now
+		}
+		at := d.silent + m.cfg.DisjointAfter
+		if m.cfg.DisjointAfter < 0 || m.now < at {
+			if m.cfg.DisjointAfter >= 0 {
+				c.retry = at
+			}
+			return fmt.Sprintf("no sign that generation %d has stopped", h.N)
+		}
+	}
+	if !m.cfg.rule(RuleNewest) {
+		return ""
+	}
+	var best uint64
+	for i := range c.nodes {
+		best = max(best, c.nodes[i].Step)
+	}
+	for _, k := range m.order {
+		a := k.ann
+		// A step in flight may be done on one node and not yet on another;
+		// done again it has the same result.
+		if a != nil && !a.Done && !a.Leaving && a.Step > best+1 && a.Job == m.cfg.Self.Job && !m.gone(k.id, a.Boot) && m.healthOf(k.id, a.Boot) != 0 {
+			return fmt.Sprintf("node %s holds step %d, the others %d", k.id, a.Step, best)
+		}
+	}
+	return ""
+}
+
+// stopped reports whether at least one member of h is known to have stopped
+// it; no step of h can then be completed, for each needs all members.
+func (m *Machine) stopped(h *Record, next []cluster.Node) bool {
+	for i := range h.Nodes {
+		x := &h.Nodes[i]
+		if a := m.acked(x, h.N); a.Broken || a.Drained || a.Done {
+			return true
+		}
+		if ann := m.announced(x.ID); ann != nil && ann.Boot != x.Boot {
+			return true
+		}
+		if m.healthOf(x.ID, x.Boot) == cluster.Departed {
+			return true
+		}
+		for j := range next {
+			if next[j].ID == x.ID && next[j].Boot == x.Boot {
+				return true
+			}
+		}
+	}
+	return false
+}
