@@ -44,6 +44,7 @@ type Run struct {
 	stepStarted time.Time
 	fixed       float64 // FLOPs of a sample at full size, forward and backward
 	last        *metrics.Eval
+	measures    map[string]metrics.Number
 }
 
 // Result is what a finished or stopped run has reached.
@@ -218,6 +219,15 @@ func (r *Run) Propose(m *Mutation) { r.proposed = m }
 func (r *Run) Note(event, text string) {
 	r.cfg.Report(&metrics.Event{Step: int64(r.Step), Seconds: metrics.Number(r.seconds()), Event: event, Text: text,
 		Params: int64(r.net.graph.ParamCount()), Batch: r.net.batch})
+}
+
+// Measure keeps a figure about the network, such as the share of weights that
+// a method has kept, for the record of the run's end. The last value counts.
+func (r *Run) Measure(name string, value float64) {
+	if r.measures == nil {
+		r.measures = map[string]metrics.Number{}
+	}
+	r.measures[name] = metrics.Number(value)
 }
 
 // Graph is the network as it is traced now.

@@ -259,7 +259,7 @@ func (r *Run) finish(ctx context.Context) (Result, error) {
 	if res.Done {
 		end := &metrics.End{Step: int64(r.Step), Seconds: metrics.Number(res.Seconds), Params: int64(res.Params),
 			TrainFlops: metrics.Number(r.flops), FixedTrainFlops: metrics.Number(res.FixedFlops),
-			Samples: int64(res.Samples), World: r.cfg.Comm.Info().World, Digest: sum.String()}
+			Samples: int64(res.Samples), World: r.cfg.Comm.Info().World, Digest: sum.String(), Measures: r.measures}
 		if r.cfg.Model.Sequence() {
 			end.ValLoss = metrics.Of(float64(res.Eval.Loss))
 		} else {

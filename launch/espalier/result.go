@@ -11,24 +11,25 @@ import (
 
 // trainResult is the JSON object of a training run.
 type trainResult struct {
-	Name            string          `json:"name,omitempty"`
-	Run             string          `json:"run,omitempty"` // "grown" or "fixed"
-	TestAccuracy    *metrics.Number `json:"test_accuracy,omitempty"`
-	ValLoss         *metrics.Number `json:"val_loss,omitempty"`
-	Params          int64           `json:"params"`
-	TrainFlops      metrics.Number  `json:"train_flops"`
-	FixedTrainFlops metrics.Number  `json:"fixed_train_flops"`
-	Seconds         metrics.Number  `json:"seconds"`
-	Steps           int64           `json:"steps"`
-	Samples         int64           `json:"samples"`
-	World           int             `json:"world"`
-	Threads         int             `json:"threads"`
-	Seed            uint64          `json:"seed"`
-	Job             string          `json:"job"` // hash of what the run computes
-	Digest          string          `json:"digest"`
-	RunDir          string          `json:"run_dir"`
-	Report          string          `json:"report,omitempty"`
-	Fixed           *trainResult    `json:"fixed,omitempty"`
+	Name            string                    `json:"name,omitempty"`
+	Run             string                    `json:"run,omitempty"` // "grown" or "fixed"
+	TestAccuracy    *metrics.Number           `json:"test_accuracy,omitempty"`
+	ValLoss         *metrics.Number           `json:"val_loss,omitempty"`
+	Params          int64                     `json:"params"`
+	TrainFlops      metrics.Number            `json:"train_flops"`
+	FixedTrainFlops metrics.Number            `json:"fixed_train_flops"`
+	Seconds         metrics.Number            `json:"seconds"`
+	Steps           int64                     `json:"steps"`
+	Samples         int64                     `json:"samples"`
+	World           int                       `json:"world"`
+	Threads         int                       `json:"threads"`
+	Seed            uint64                    `json:"seed"`
+	Job             string                    `json:"job"` // hash of what the run computes
+	Digest          string                    `json:"digest"`
+	Measures        map[string]metrics.Number `json:"measures,omitempty"`
+	RunDir          string                    `json:"run_dir"`
+	Report          string                    `json:"report,omitempty"`
+	Fixed           *trainResult              `json:"fixed,omitempty"`
 }
 
 // resultOf reads a finished run.
@@ -40,7 +41,7 @@ func resultOf(job *config.Resolved, run *report.Run) (*trainResult, error) {
 	return &trainResult{Name: job.Job.Name, Run: start.Run, TestAccuracy: end.TestAccuracy, ValLoss: end.ValLoss,
 		Params: end.Params, TrainFlops: end.TrainFlops, FixedTrainFlops: end.FixedTrainFlops, Seconds: end.Seconds,
 		Steps: end.Step, Samples: end.Samples, World: end.World, Threads: start.Threads,
-		Seed: job.Job.Seed, Job: job.Job.Hash(end.World), Digest: end.Digest, RunDir: run.Dir}, nil
+		Seed: job.Job.Seed, Job: job.Job.Hash(end.World), Digest: end.Digest, Measures: end.Measures, RunDir: run.Dir}, nil
 }
 
 // writeReport reads the runs' folders and writes the first one's report.

@@ -22,6 +22,7 @@ type result struct {
 	// the full-size network on the same samples, 0 if not known.
 	flops, seconds, fixedFlops float64
 	digest                     string
+	measures                   map[string]float64
 }
 
 // resultOf reads the figures off a run's record.
@@ -59,6 +60,10 @@ func (s *result) end(e *metrics.End) {
 	s.finished = true
 	s.step, s.samples, s.params, s.digest = e.Step, e.Samples, e.Params, e.Digest
 	s.flops, s.seconds = finiteOrZero(e.TrainFlops), finiteOrZero(e.Seconds)
+	s.measures = map[string]float64{}
+	for name, x := range e.Measures {
+		s.measures[name] = float64(x)
+	}
 	if f := finiteOrZero(e.FixedTrainFlops); f > 0 {
 		s.fixedFlops = f
 	}

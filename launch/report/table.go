@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -43,7 +45,7 @@ func resultTable(runs []*Run) grid {
 	if computed {
 		g.head = append(g.head, "full size, computed", "ratio")
 	}
-	for _, l := range lines {
+	for _, l := range slices.Concat(lines, measured(main)) {
 		if row := l.row(main, others, computed); row != nil {
 			g.rows = append(g.rows, row)
 		}
@@ -81,6 +83,15 @@ var lines = []line{
 		show: count, compare: figure.Ratio},
 	{name: named("samples a second"), value: func(r result) (float64, bool) { return positive(r.rate()) },
 		show: func(x float64) string { return figure.Count(int64(x + 0.5)) }, compare: figure.Ratio},
+}
+
+// measured are the lines of what methods say about the network.
+func measured(r result) (all []line) {
+	for _, name := range slices.Sorted(maps.Keys(r.measures)) {
+		all = append(all, line{name: named(name), show: figure.Value, compare: figure.Ratio,
+			value: func(r result) (float64, bool) { x, ok := r.measures[name]; return x, ok }})
+	}
+	return all
 }
 
 // row returns the line's cells, nil if no run has the figure. The computed

@@ -81,6 +81,7 @@ func (m *Method) note(r *trainer.Run) error {
 		sum, _ := Recurrence(alpha)
 		n := float64(len(alpha))
 		f := Fold(alpha, DefaultTau)
+		r.Measure("similarity "+bankName(p), (sum-n)/max(1, n*(n-1)))
 		r.Note("share", fmt.Sprintf("%s: mean similarity of layers %.3f; at %.2f they fold to %s", bankName(p), (sum-n)/max(1, n*(n-1)), DefaultTau, Text(Loops(Blocks(f.Cluster)))))
 	}
 	return nil

@@ -22,6 +22,22 @@ func (m *Method) Density(r *trainer.Run) ([]LayerDensity, error) {
 	return densities(masks), nil
 }
 
+// measure reports the share of gated weights that the network has kept.
+func (m *Method) measure(r *trainer.Run) error {
+	layers, err := m.Density(r)
+	if err != nil {
+		return err
+	}
+	kept, total := 0, 0
+	for _, l := range layers {
+		kept, total = kept+l.Kept, total+l.Total
+	}
+	if total > 0 {
+		r.Measure("weights kept", float64(kept)/float64(total))
+	}
+	return nil
+}
+
 // Masks are the hard masks as they are now, in the order of the network.
 func (m *Method) Masks(r *trainer.Run) ([]Mask, error) {
 	var all []Mask

@@ -87,6 +87,7 @@ func (m *Method) On(e trainer.Event, r *trainer.Run) error {
 		return m.stepped(r)
 	case trainer.Finished:
 		m.closeEngine()
+		return m.measure(r)
 	}
 	return nil
 }

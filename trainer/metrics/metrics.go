@@ -156,6 +156,8 @@ type End struct {
 	World           int     `json:"world"`
 	// Digest of the final state, in hexadecimal.
 	Digest string `json:"digest"`
+	// Measures are figures that methods report about the finished network.
+	Measures map[string]Number `json:"measures,omitempty"`
 }
 
 func (*Start) Kind() Kind { return KindStart }
