@@ -107,6 +107,11 @@ var checks = []struct {
 	{"fill bytes", &Fill{Y: u("y", 3)}, "Y is y u8[3], want f32"},
 	{"dropout", &Dropout{X: f("x", 2), Y: f("y", 2), P: 0.5}, ""},
 	{"dropout of all", &Dropout{X: f("x", 2), Y: f("y", 2), P: 1}, "P 1, want [0, 1)"},
+	{"fake quantization", &FakeQuant{X: f("x", 2, 6), Y: f("y", 2, 6), Mode: f("m", 1), Rows: 4, Bits: 8}, ""},
+	{"fake quantization bits", &FakeQuant{X: f("x", 2, 6), Y: f("y", 2, 6), Mode: f("m", 1), Rows: 2, Bits: 5}, "5 bits, want 4 or 8"},
+	{"fake quantization rows", &FakeQuant{X: f("x", 2, 6), Y: f("y", 2, 6), Mode: f("m", 1), Rows: 3, Bits: 8}, "3 rows of X"},
+	{"fake quantization no rows", &FakeQuant{X: f("x", 2, 6), Y: f("y", 2, 6), Mode: f("m", 1), Bits: 8}, "0 rows of X"},
+	{"fake quantization mode", &FakeQuant{X: f("x", 2, 6), Y: f("y", 2, 6), Mode: f("m", 2), Rows: 2, Bits: 8}, "Mode is m f32[2]"},
 	{"mark", &Mark{After: []*Tensor{whole}}, ""},
 	{"mark of nil", &Mark{After: []*Tensor{nil}}, "missing tensor"},
 
@@ -204,7 +209,7 @@ func TestCheckMissing(t *testing.T) {
 		&BatchNorm{}, &BatchNormInfer{}, &BatchNormGrad{}, &LayerNorm{}, &LayerNormGrad{}, &Softmax{}, &SoftmaxGrad{}, &SoftmaxXent{},
 		&Unary{}, &UnaryGrad{}, &Binary{}, &Axpby{}, &Fill{}, &Dropout{}, &Transpose{}, &Slab{}, &Gather{}, &GatherGrad{},
 		&Pool{}, &PoolGrad{}, &GlobalPool{}, &GlobalPoolGrad{}, &Reduce{}, &Expand{}, &ChannelMap{}, &ChannelMapGrad{},
-		&SGD{}, &Adam{}, &BlockSquares{}, &AvaGrad{}, &RateSquares{}, &AdaBound{}}
+		&SGD{}, &Adam{}, &BlockSquares{}, &AvaGrad{}, &RateSquares{}, &AdaBound{}, &FakeQuant{}}
 	for _, op := range ops {
 		if err := Check(op); err == nil || !strings.Contains(err.Error(), "is missing") {
 			t.Errorf("%T{}: %v, want a missing operand", op, err)

@@ -51,6 +51,8 @@ func (l *lowering) reference(op kernels.Op) []stage {
 		return l.refFill(o)
 	case *kernels.Dropout:
 		return l.refDropout(o)
+	case *kernels.FakeQuant:
+		return l.fakeQuant(o)
 	case *kernels.Transpose:
 		return l.refTranspose(o)
 	case *kernels.Slab:

@@ -94,6 +94,15 @@ func (s *suite) dropout() {
 			}
 		}
 	}
+	for mode := range 3 {
+		for _, shape := range [][]int{{1, 1}, {5, 7}, {3, 4, 4, 9}, {70, 33}, {2, 700}} {
+			for _, bits := range []int{8, 4} {
+				s.one(fmt.Sprintf("fake quantization mode %d %d bits %s", mode, bits, dims(shape...)), func(m *Memory) kernels.Op {
+					return &kernels.FakeQuant{X: m.Random("x", shape...), Y: m.Out("y", shape...), Mode: m.Fill("mode", func(int) float32 { return float32(mode) }, 1), Rows: shape[0], Bits: bits, ID: 6}
+				})
+			}
+		}
+	}
 	s.one("dropout of images in place", func(m *Memory) kernels.Op {
 		x := m.Random("x", 9, 3, 3, 5)
 		return &kernels.Dropout{X: x, Y: x, P: 0.25, ID: 4}

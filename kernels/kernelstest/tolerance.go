@@ -25,7 +25,7 @@ func (t tolerance) atLeast(f tolerance) tolerance {
 func toleranceOf(op kernels.Op) tolerance {
 	switch o := op.(type) {
 	case *kernels.Fill, *kernels.Transpose, *kernels.Slab, *kernels.Gather, *kernels.GatherGrad,
-		*kernels.ChannelMap, *kernels.ChannelMapGrad, *kernels.Mark:
+		*kernels.ChannelMap, *kernels.ChannelMapGrad, *kernels.Mark, *kernels.FakeQuant:
 		return exact
 	case *kernels.Binary, *kernels.Axpby, *kernels.Dropout, *kernels.Expand, *kernels.GlobalPoolGrad, *kernels.SGD, *kernels.BlockSquares:
 		return rounded

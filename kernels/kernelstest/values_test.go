@@ -116,6 +116,10 @@ var known = map[string]func(m *Memory) values{
 		}
 		return values{&kernels.Dropout{X: x, Y: y, P: 0.75, ID: 7}, want{y: kept}}
 	},
+	"fake quantization": func(m *Memory) values {
+		x, y := m.of([]int{2, 4}, 7, -1.4, 0.5, 1.5, 0, 14, -5, 2.9), m.Out("y", 2, 4)
+		return values{&kernels.FakeQuant{X: x, Y: y, Mode: m.of([]int{1}, 2), Rows: 2, Bits: 4}, want{y: {7, -1, 0, 2, 0, 14, -4, 2}}}
+	},
 	"transpose": func(m *Memory) values {
 		y := m.Out("y", 3, 1, 2)
 		return values{&kernels.Transpose{X: m.count(2, 3, 1), Y: y, Perm: []int{1, 2, 0}}, want{y: {1, 4, 2, 5, 3, 6}}}

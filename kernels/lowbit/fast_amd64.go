@@ -43,6 +43,12 @@ func encodeAVX(dst *int8, x *float32, n int, delta, most float32)
 //go:noescape
 func sumCodesAVX(a *int8, n int) int32
 
+//go:noescape
+func roundAVX(dst, x *float32, n int, delta, most float32)
+
+//go:noescape
+func noiseAVX(dst *float32, keys *uint32, n, first int)
+
 // tileAVX is tile in assembly. What it reads is within the slices: w has four
 // rows of blocks, a as many codes for every token.
 func tileAVX(bits, n int, sums *[2 * tileRows]int32, w []byte, a []int8, stride, blocks int) {

@@ -9,3 +9,5 @@ func encodeAVX(*int8, *float32, int, float32, float32)                 { panic("
 func sumCodesAVX(*int8, int) int32                                     { panic("lowbit: no AVX2") }
 func tileAVX(int, int, *[2 * tileRows]int32, []byte, []int8, int, int) { panic("lowbit: no AVX2") }
 func lutTileAVX(int, []uint16, []byte, []byte, int)                    { panic("lowbit: no AVX2") }
+func roundAVX(*float32, *float32, int, float32, float32)               { panic("lowbit: no AVX2") }
+func noiseAVX(*float32, *uint32, int, int)                             { panic("lowbit: no AVX2") }

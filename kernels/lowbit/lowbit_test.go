@@ -156,22 +156,44 @@ func TestQuantizeRoundsToEven(t *testing.T) {
 	withBoth(t, func(t *testing.T) {
 		for _, bits := range []int{8, 4} {
 			for _, n := range []int{1, 7, 32, 33, 100} {
-				x, dst := make([]float32, n), make([]int8, n)
-				most := float32(Largest(bits))
+				x, dst, rounded := make([]float32, n), make([]int8, n), make([]float32, n)
+				most := Largest(bits)
 				for i := range x {
-					x[i] = float32(i%41-20) / 2
+					x[i] = float32(i%(4*most)-2*most) / 2 // halves in [-most, most]
 				}
-				x[0] = -most
-				if d := Quantize(dst, x, bits); n > 40 == (d == 1) && bits == 4 || bits == 8 && d != 1 {
-					continue // of four bits larger numbers set the step
+				x[0] = float32(-most)
+				if d := Quantize(dst, x, bits); d != 1 {
+					t.Fatalf("%d bits: step %v, want 1", bits, d)
 				}
+				Round(rounded, x, 1, bits)
 				for i, v := range x {
-					want := math.RoundToEven(float64(v / Delta(x, bits)))
-					if float64(dst[i]) != want {
-						t.Errorf("%d bits: %v becomes %d, want %v", bits, v, dst[i], want)
+					want := math.RoundToEven(float64(v))
+					if float64(dst[i]) != want || float64(rounded[i]) != want {
+						t.Errorf("%d bits: %v becomes code %d, number %v, want %v", bits, v, dst[i], rounded[i], want)
 					}
 				}
 			}
+		}
+	})
+}
+
+func TestNoiseIsCounted(t *testing.T) {
+	key, at := philox.NewKey(3, "noise"), philox.Counter{1 << 31, 7, 8, 9}
+	withBoth(t, func(t *testing.T) {
+		sum, squares, n := 0.0, 0.0, 4103
+		dst := make([]float32, n)
+		Noise(dst, key, at)
+		for i, v := range dst {
+			c := at
+			c[0] += uint32(i / 4)
+			if want := 2*philox.Uniform(key.At(c)[i%4]) - 1; v != want {
+				t.Fatalf("element %d: %v, want %v", i, v, want)
+			}
+			sum, squares = sum+float64(v), squares+float64(v)*float64(v)
+		}
+		mean, variance := sum/float64(n), squares/float64(n)
+		if math.Abs(mean) > 4*math.Sqrt(1.0/3/float64(n)) || math.Abs(variance-1.0/3) > 0.02 {
+			t.Errorf("mean %v, variance %v: want 0 and 1/3", mean, variance)
 		}
 	})
 }

@@ -72,29 +72,11 @@ func Limit(s float64) float64 { return 2 - Sigmoid(s) }
 // Uniform maps a random word to (-1, 1).
 func Uniform(u uint32) float64 { return (float64(u)+0.5)/(1<<31) - 1 }
 
-// noiseKey is the stream of a weight's noise; word e%4 at counter (e/4, 0,
-// step) is for entry e. It knows nothing of ranks and shards.
+// noiseKey is the stream of a weight's noise; entry e takes word e%4 at counter
+// (e/4, 0, step). It knows nothing of ranks and shards.
 func noiseKey(seed uint64, weight string) philox.Key {
 	return philox.NewKey(seed, "quantize/"+weight)
 }
-
-// draw fills dst with ε for entries from `first`, a multiple of 4, on.
-func draw(dst []float32, key philox.Key, step uint64, first int) {
-	c := philox.Counter{uint32(first / 4), 0, uint32(step), uint32(step >> 32)}
-	for ; len(dst) >= 4; dst = dst[4:] {
-		w := key.At(c)
-		d := dst[:4]
-		d[0], d[1], d[2], d[3] = uniform(w[0]), uniform(w[1]), uniform(w[2]), uniform(w[3])
-		c[0]++
-	}
-	w := key.At(c)
-	for i := range dst {
-		dst[i] = uniform(w[i])
-	}
-}
-
-// uniform is Uniform of the word's 24 highest bits, exact in float32.
-func uniform(u uint32) float32 { return (float32(int32(u>>8)-1<<23) + 0.5) * (1.0 / (1 << 23)) }
 
 // adam is one update of a variable by Adam with its usual constants and no
 // decay, after t updates before it (Kingma and Ba, arXiv 1412.6980).

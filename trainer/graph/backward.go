@@ -24,6 +24,9 @@ func (g *Graph) Backward() {
 		g.grads[p.W] = p.G
 		t.needs[p.W] = true
 	}
+	for x := range g.standIns {
+		t.needs[x] = true
+	}
 	for _, op := range g.ops {
 		if slices.ContainsFunc(op.Inputs(), func(x *kernels.Tensor) bool { return t.needs[x.Root()] }) {
 			for _, y := range op.Outputs() {
@@ -65,6 +68,9 @@ func (t *tape) of(y *kernels.Tensor) *kernels.Tensor {
 func (t *tape) grad(x *kernels.Tensor) *kernels.Tensor {
 	if x.Base != nil {
 		return t.grad(x.Base).View(x.BaseOff, x.Shape...)
+	}
+	if of := t.g.standIns[x]; of != nil {
+		return t.grad(of)
 	}
 	d := t.g.grads[x]
 	if d == nil {
@@ -109,7 +115,7 @@ func (t *tape) pass(d, x *kernels.Tensor, mayTake bool) {
 	if x == nil || !t.needs[x.Root()] {
 		return
 	}
-	if mayTake && x.Base == nil && d.Base == nil && t.g.grads[x] == nil {
+	if mayTake && x.Base == nil && d.Base == nil && t.g.grads[x] == nil && t.g.standIns[x] == nil {
 		t.g.grads[x] = d
 		return // d is written already
 	}

@@ -28,6 +28,8 @@ func (t *tape) reversePoint(op kernels.Op) {
 		if d, acc := t.into(o.X); d != nil {
 			t.emit(&kernels.Axpby{X: dy, Y: d, Alpha: o.Alpha, Beta: one(acc)})
 		}
+	case *kernels.FakeQuant:
+		t.pass(dy, o.X, true)
 	case *kernels.Dropout:
 		if d, acc := t.into(o.X); d != nil {
 			t.emit(&kernels.Dropout{X: dy, Y: d, P: o.P, ID: o.ID, Acc: acc})

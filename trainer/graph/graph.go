@@ -55,7 +55,9 @@ type Graph struct {
 	forward  int // number of forward ops, set by Backward
 	dropouts uint32
 	stats    []stat
-	hooked   bool // inside Config.Weights
+	hooked   bool                                // inside Config.Weights
+	standIns map[*kernels.Tensor]*kernels.Tensor // by stand-in: what gets its gradient
+	rounds   uint32
 	norms    []*Norm
 	branches []*Norm
 }
@@ -76,13 +78,16 @@ type Value struct {
 	// normalisation: what variance transfer does to them reaches it.
 	scaled []*Param
 	param  *Param // set for the weight that a layer uses
-	norm   *Norm  // set for what a batch norm returns
-	mapped bool   // made by Shortcut
+	// prepare, of a weight, makes what it multiplies of a layer's input.
+	prepare func(x *Value) *Value
+	norm    *Norm // set for what a batch norm returns
+	mapped  bool  // made by Shortcut
 }
 
 // New starts an empty graph.
 func New(cfg Config) *Graph {
-	return &Graph{cfg: cfg, inputs: map[string]*Value{}, grads: map[*kernels.Tensor]*kernels.Tensor{}}
+	return &Graph{cfg: cfg, inputs: map[string]*Value{}, grads: map[*kernels.Tensor]*kernels.Tensor{},
+		standIns: map[*kernels.Tensor]*kernels.Tensor{}}
 }
 
 // Trace runs build on a new graph and returns a wrong model as an error.

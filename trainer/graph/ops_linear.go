@@ -12,6 +12,7 @@ import (
 // Linear is x·w + bias: x [...,D], w [D,K]; bias [K] may be nil.
 func (x *Value) Linear(w, bias *Value) *Value {
 	x.mustMatch("linear", x.Last(), w.Axes[0])
+	x = w.prepared(x)
 	y := x.g.value(w.T.Name+".out", kernels.F32, append(slices.Clone(x.Axes[:len(x.Axes)-1]), w.Last())...)
 	x.g.emit(&kernels.MatMul{A: x.T, B: w.T, C: y.T, Bias: tensor(bias)})
 	return y.behind(x, w, bias)
@@ -20,6 +21,7 @@ func (x *Value) Linear(w, bias *Value) *Value {
 // LinearT is x·wᵀ: x [...,D], w [K,D]. It ties an output layer to an embedding.
 func (x *Value) LinearT(w *Value) *Value {
 	x.mustMatch("linear", x.Last(), w.Last())
+	x = w.prepared(x)
 	y := x.g.value(w.T.Name+".out", kernels.F32, append(slices.Clone(x.Axes[:len(x.Axes)-1]), w.Axes[0])...)
 	x.g.emit(&kernels.MatMul{A: x.T, B: w.T, C: y.T, TransB: true})
 	return y.behind(x, w, nil)
@@ -51,6 +53,7 @@ func (x *Value) Conv(w *Value, c kernels.Conv, bias *Value) *Value {
 	case w.Axes[2].Size() == 1:
 		x.mustMatch("depthwise conv", x.Last(), out)
 	}
+	x = w.prepared(x)
 	y := x.g.value(w.T.Name+".out", kernels.F32, x.Axes[0],
 		Fixed(c.Out(x.Axes[1].Size(), k)), Fixed(c.Out(x.Axes[2].Size(), k)), out)
 	x.g.emit(&kernels.Conv2D{X: x.T, W: w.T, Y: y.T, Conv: c, Bias: tensor(bias)})

@@ -41,6 +41,8 @@ func generate() string {
 	maxAbs()
 	encode()
 	sumCodes()
+	round()
+	noise()
 	return b.String()
 }
 
