@@ -8,13 +8,19 @@ import (
 )
 
 // control is the word that ranks agree on at the end of each step: loss, hits
-// and count of every shard, and whether a rank wants to stop. Each shard has
-// its own places, zero on all ranks but its owner's, so the sum over ranks is
-// exact, and the totals are added in the order of shards.
+// and count of every shard, and what ranks ask for. Each shard has its own
+// places, zero on all ranks but its owner's, so the sum over ranks is exact,
+// and the totals are added in the order of shards.
 type control struct {
 	comm   collective.Comm
 	shards int
-	word   []float64 // [shards][loss, hits, count], then stop
+	word   []float64 // [shards][loss, hits, count], then stop, regroup
+}
+
+// agreed is what the ranks have agreed on.
+type agreed struct {
+	total         tally
+	stop, regroup bool // some rank asks for it
 }
 
 // bucketControl tells the control word from gradient buckets.
@@ -24,13 +30,15 @@ const (
 )
 
 func newControl(comm collective.Comm, shards int) *control {
-	return &control{comm: comm, shards: shards, word: make([]float64, 3*shards+1)}
+	return &control{comm: comm, shards: shards, word: make([]float64, 3*shards+2)}
 }
 
-func (c *control) begin(stop bool) {
+func (c *control) begin(stop, regroup bool) {
 	clear(c.word)
-	if stop {
-		c.word[3*c.shards] = 1
+	for i, asked := range [...]bool{stop, regroup} {
+		if asked {
+			c.word[3*c.shards+i] = 1
+		}
 	}
 }
 
@@ -38,16 +46,17 @@ func (c *control) put(shard int, t tally) {
 	copy(c.word[3*shard:], []float64{t.loss, t.hits, t.count})
 }
 
-// agree sums the word over ranks and returns the step's totals.
-func (c *control) agree(ctx context.Context, step uint64) (t tally, stop bool, err error) {
+// agree sums the word over ranks.
+func (c *control) agree(ctx context.Context, step uint64) (a agreed, err error) {
 	w := c.comm.AllReduce(collective.Float64s(c.word), collective.Sum, collective.OpMeta{Seq: step, Bucket: bucketControl})
 	if err := w.Wait(ctx); err != nil {
-		return tally{}, false, err
+		return a, err
 	}
 	for s := range c.shards {
-		t.add(tally{c.word[3*s], c.word[3*s+1], c.word[3*s+2]})
+		a.total.add(tally{c.word[3*s], c.word[3*s+1], c.word[3*s+2]})
 	}
-	return t, c.word[3*c.shards] > 0, nil
+	a.stop, a.regroup = c.word[3*c.shards] > 0, c.word[3*c.shards+1] > 0
+	return a, nil
 }
 
 // tally is an exact sum over rows: never a mean of means.

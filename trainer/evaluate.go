@@ -69,7 +69,7 @@ func (r *Run) evaluate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e := Evaluator{r.cfg.Device, r.cfg.Comm, p, r.cfg.EvalRows, r.cfg.Test}
+	e := Evaluator{r.cfg.Device, r.comm, p, r.cfg.EvalRows, r.cfg.Test}
 	loss, acc, count, err := e.Evaluate(ctx, r.Step)
 	if err != nil {
 		return err
@@ -82,16 +82,27 @@ func (r *Run) evaluate(ctx context.Context) error {
 		rec.Accuracy = metrics.Of(acc)
 	}
 	r.last = rec
-	r.cfg.Report(rec)
+	r.reportEval()
 	return nil
 }
 
+// reportEval reports the last evaluation, once.
+func (r *Run) reportEval() {
+	if r.last != nil && r.last.Step > r.reported {
+		r.reported = r.last.Step
+		r.report(r.last)
+	}
+}
+
 // atStep evaluates and saves where the plan says so, and saves before a stop.
+// What was done before the communicator was lost is not done again.
 func (r *Run) atStep(ctx context.Context, stop bool) error {
 	due := func(every uint64) bool { return every > 0 && r.Step%every == 0 }
 	end := r.Step == r.cfg.steps()
 	if due(r.cfg.EvalEvery) || end {
-		if err := r.evaluate(ctx); err != nil {
+		if r.last != nil && r.last.Step == int64(r.Step) {
+			r.reportEval() // made by another rank, perhaps
+		} else if err := r.evaluate(ctx); err != nil {
 			return err
 		}
 	}

@@ -88,7 +88,7 @@ func (r *Run) mutate(ctx context.Context, m *Mutation) error {
 	e := &metrics.Event{Step: int64(r.Step), Seconds: metrics.Number(r.seconds()), Event: m.Event, Text: m.Text,
 		Dims: dims(r.net.graph), Params: int64(r.net.graph.ParamCount()), Batch: r.net.batch,
 		TookMS: metrics.Number(time.Since(began).Seconds() * 1e3)}
-	r.cfg.Report(e)
+	r.report(e)
 	return nil
 }
 
@@ -97,17 +97,17 @@ func (r *Run) mutate(ctx context.Context, m *Mutation) error {
 // complete, so a failure changes nothing.
 func (r *Run) rebuild(ctx context.Context, sizes graph.Sizes, births []uint64, values Filler, state stateFiller) error {
 	old := r.net
-	now, err := newNetwork(ctx, &r.cfg, sizes, r.cfg.batch(r.Step), births)
+	now, err := newNetwork(ctx, &r.cfg, r.comm, sizes, r.cfg.batch(r.Step), births)
 	if err != nil {
 		return err
 	}
 	if err := transfer(old, now, values, state); err != nil {
-		now.close(ctx)
+		now.close()
 		return err
 	}
-	old.close(ctx)
 	r.net, r.Births = now, births
-	return nil
+	old.close()
+	return old.grads.free(ctx)
 }
 
 // transfer fills the new network from the old one.

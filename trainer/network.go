@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/espalier-ml/espalier/collective"
 	"github.com/espalier-ml/espalier/kernels"
 	"github.com/espalier-ml/espalier/trainer/graph"
 	"github.com/espalier-ml/espalier/trainer/models"
@@ -33,16 +34,17 @@ type network struct {
 
 // newNetwork traces and compiles the model. Parameters are left zero.
 // births are the update counts at which the growth stages began.
-func newNetwork(ctx context.Context, cfg *Config, sizes graph.Sizes, batch int, births []uint64) (*network, error) {
+// Its gradients lie in memory of comm.
+func newNetwork(ctx context.Context, cfg *Config, comm collective.Comm, sizes graph.Sizes, batch int, births []uint64) (*network, error) {
 	n := &network{cfg: cfg, sizes: sizes, batch: batch}
-	if err := n.build(ctx, births); err != nil {
-		n.close(ctx)
+	if err := n.build(ctx, comm, births); err != nil {
+		n.close()
 		return nil, err
 	}
 	return n, nil
 }
 
-func (n *network) build(ctx context.Context, births []uint64) (err error) {
+func (n *network) build(ctx context.Context, comm collective.Comm, births []uint64) (err error) {
 	cfg := n.cfg
 	if n.graph, err = models.Trace(cfg.Model, graph.Config{Sizes: n.sizes, Train: true, Weights: cfg.weights()}, n.batch/cfg.Shards); err != nil {
 		return err
@@ -50,7 +52,7 @@ func (n *network) build(ctx context.Context, births []uint64) (err error) {
 	if err := n.place(); err != nil {
 		return err
 	}
-	if n.grads, err = newGradients(ctx, cfg, n.graph); err != nil {
+	if n.grads, err = newGradients(ctx, cfg, comm, n.graph); err != nil {
 		return err
 	}
 	if n.prog, err = n.graph.Compile(cfg.Device); err != nil {
@@ -178,7 +180,9 @@ func (n *network) evaluator() (*graph.Program, error) {
 	return n.eval, err
 }
 
-func (n *network) close(ctx context.Context) {
+// close frees the network's memory, but for the gradients: theirs belongs to
+// the communicator.
+func (n *network) close() {
 	if n.prog != nil {
 		n.prog.Close()
 	}
@@ -195,8 +199,5 @@ func (n *network) close(ctx context.Context) {
 		if b != nil {
 			b.Close()
 		}
-	}
-	if n.grads != nil {
-		n.grads.free(ctx)
 	}
 }

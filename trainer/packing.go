@@ -57,7 +57,7 @@ func (r *Run) Pack(kept func(p *graph.Param) []bool) error {
 		b.n += n
 		pk.floats += n
 	}
-	g.packing = pk
+	g.pack(pk)
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/espalier-ml/espalier/collective"
 	"github.com/espalier-ml/espalier/kernels"
 	"github.com/espalier-ml/espalier/trainer/checkpoint"
 	"github.com/espalier-ml/espalier/trainer/data"
@@ -18,8 +19,8 @@ import (
 	"github.com/espalier-ml/espalier/trainer/optim"
 )
 
-// Run is a training run in progress. Methods may use it during events; it is
-// not safe for concurrent use apart from RequestStop and RequestRegroup.
+// Run is a training run in progress. Methods may use it during events; it is not
+// safe for concurrent use apart from the Request methods and Progress.
 type Run struct {
 	// Step is the number of committed steps.
 	Step uint64
@@ -27,6 +28,16 @@ type Run struct {
 	Births []uint64
 
 	cfg      Config
+	identity [32]byte // of all that the run is a function of
+	largest  uint64   // bytes of a state
+
+	// Of the generation.
+	comm collective.Comm
+	info collective.Info
+	lead bool // reports and saves
+
+	held     *held // the state while there is no network
+	undo     undo
 	net      *network
 	loader   *data.Loader
 	control  *control
@@ -43,8 +54,13 @@ type Run struct {
 	window      window
 	stepStarted time.Time
 	fixed       float64 // FLOPs of a sample at full size, forward and backward
+	full        int     // parameters at full size
 	last        *metrics.Eval
 	measures    map[string]metrics.Number
+	reported    int64  // step of the evaluation reported last
+	saved       uint64 // 1 + the step of the last checkpoint that this rank made or began from
+
+	progress progress
 }
 
 // Result is what a finished or stopped run has reached.
@@ -63,8 +79,11 @@ type Result struct {
 var ErrDiverged = errors.New("training diverged")
 
 // Train runs a configuration to its end, or until RequestStop was called on
-// any rank or ctx ends. It resumes from the newest complete checkpoint in
-// cfg.Dir. started, when not nil, receives the Run before the first step.
+// any rank, ctx ends, or the group says that this rank leaves (ErrLeft; the
+// Result says how far it came). It resumes from the newest state that any rank
+// has, in memory or in cfg.Dir. started, when not nil, receives the Run before
+// its first communicator is formed, for the sake of its Request methods and
+// Progress.
 func Train(ctx context.Context, cfg Config, started func(*Run)) (Result, error) {
 	setDefaults(&cfg)
 	if err := cfg.Validate(); err != nil {
@@ -72,13 +91,16 @@ func Train(ctx context.Context, cfg Config, started func(*Run)) (Result, error) 
 	}
 	r := &Run{cfg: cfg, log: cfg.Log, Births: []uint64{0}, env: kernels.Env{Seed: cfg.Seed}}
 	defer r.close()
-	if err := r.open(ctx); err != nil {
+	if err := r.prepare(); err != nil {
 		return Result{}, err
 	}
 	if started != nil {
 		started(r)
 	}
-	if err := r.loop(ctx); err != nil {
+	switch err := r.live(ctx); {
+	case errors.Is(err, ErrLeft):
+		return Result{Step: r.Step, Samples: r.Samples(), Flops: r.flops, Seconds: r.seconds()}, err
+	case err != nil:
 		return Result{}, fmt.Errorf("step %d: %w", r.Step, err)
 	}
 	return r.finish(ctx)
@@ -103,113 +125,23 @@ func setDefaults(c *Config) {
 	if c.Patience == 0 {
 		c.Patience = 10 * time.Second
 	}
-	if c.Report == nil || c.Comm.Info().Rank != 0 {
-		c.Report = func(metrics.Record) {}
+	if c.Group == nil && c.Comm != nil {
+		c.Group = Fixed(c.Comm)
 	}
 }
 
-// open builds the network, restores a checkpoint if there is one, and starts
-// the loader.
-func (r *Run) open(ctx context.Context) error {
+// prepare looks at the network at full size and at the checkpoints on disk.
+func (r *Run) prepare() error {
 	full, err := models.Trace(r.cfg.Model, graph.Config{Train: true}, 1)
 	if err != nil {
 		return err
 	}
-	r.fixed = float64(full.Flops())
-	r.control = newControl(r.cfg.Comm, r.cfg.Shards)
-	state, found, err := r.newestCheckpoint()
-	if err != nil {
+	r.fixed, r.full = float64(full.Flops()), full.ParamCount()
+	if err := r.identify(full); err != nil {
 		return err
 	}
-	if found {
-		if err := r.restore(ctx, state); err != nil {
-			return fmt.Errorf("resume from step %d: %w", state.Meta.Step, err)
-		}
-	} else {
-		if r.net, err = newNetwork(ctx, &r.cfg, r.cfg.Sizes.Clone(), r.cfg.batch(0), r.Births); err != nil {
-			return err
-		}
-		if err := r.net.initialize(); err != nil {
-			return err
-		}
-	}
-	if err := r.openSaver(); err != nil {
-		return err
-	}
-	r.since, r.stepStarted = time.Now(), time.Now()
-	r.announce(full.ParamCount(), found)
-	return r.openLoader()
-}
-
-// openLoader prefetches this rank's rows of every step from the current on.
-func (r *Run) openLoader() error {
-	info := r.cfg.Comm.Info()
-	first, steps := r.Step, r.cfg.steps()
-	var err error
-	r.loader, err = data.NewLoader(r.cfg.Train, data.LoaderConfig{MaxRows: r.cfg.maxBatch() / info.World},
-		func(i int) (data.Request, bool) {
-			s := first + uint64(i)
-			if s >= steps {
-				return data.Request{}, false
-			}
-			all := data.Request{Cursor: r.cfg.cursor(s), N: r.cfg.batch(s)}
-			return all.Part(int(info.Rank), int(info.Rank)+1, info.World), true
-		})
+	r.held, err = r.newestCheckpoint()
 	return err
-}
-
-func (r *Run) loop(ctx context.Context) error {
-	for r.Step < r.cfg.steps() {
-		if err := ctx.Err(); err != nil {
-			return context.Cause(ctx)
-		}
-		if err := r.boundary(ctx); err != nil {
-			return err
-		}
-		stop, err := r.step(ctx)
-		if err != nil {
-			return err
-		}
-		if err := r.emit(Stepped); err != nil {
-			return err
-		}
-		if err := r.atStep(ctx, stop); err != nil {
-			return err
-		}
-		if stop {
-			return nil
-		}
-	}
-	return r.emit(Finished)
-}
-
-func (r *Run) emit(e Event) error {
-	for _, m := range r.cfg.Methods {
-		if err := m.On(e, r); err != nil {
-			return fmt.Errorf("method %s at %v: %w", m.Name(), e, err)
-		}
-	}
-	return nil
-}
-
-// boundary lets methods change the network and follows the timeline's batch.
-func (r *Run) boundary(ctx context.Context) error {
-	r.env.Step = r.Step
-	for _, m := range r.cfg.Methods {
-		r.proposed = nil
-		if err := m.On(Boundary, r); err != nil {
-			return fmt.Errorf("method %s at boundary: %w", m.Name(), err)
-		}
-		if r.proposed != nil {
-			if err := r.mutate(ctx, r.proposed); err != nil {
-				return fmt.Errorf("method %s: %s: %w", m.Name(), r.proposed.Event, err)
-			}
-		}
-	}
-	if b := r.cfg.batch(r.Step); b != r.net.batch {
-		return r.rebuild(ctx, r.net.sizes, r.Births, carry, carryState)
-	}
-	return nil
 }
 
 // Propose asks for a mutation; it is made when the method's On returns.
@@ -217,7 +149,7 @@ func (r *Run) Propose(m *Mutation) { r.proposed = m }
 
 // Note records something that a method did without changing a shape.
 func (r *Run) Note(event, text string) {
-	r.cfg.Report(&metrics.Event{Step: int64(r.Step), Seconds: metrics.Number(r.seconds()), Event: event, Text: text,
+	r.report(&metrics.Event{Step: int64(r.Step), Seconds: metrics.Number(r.seconds()), Event: event, Text: text,
 		Params: int64(r.net.graph.ParamCount()), Batch: r.net.batch})
 }
 
@@ -267,11 +199,14 @@ func (r *Run) RequestStop() { r.stop.Store(true) }
 // that Form returns.
 func (r *Run) RequestRegroup() { r.regroup.Store(true) }
 
-func (r *Run) seconds() float64 { return (r.before + time.Since(r.since)).Seconds() }
+func (r *Run) seconds() float64 {
+	if r.since.IsZero() {
+		return r.before.Seconds()
+	}
+	return (r.before + time.Since(r.since)).Seconds()
+}
 
 func (r *Run) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), r.cfg.Patience)
-	defer cancel()
 	if r.loader != nil {
 		r.loader.Close()
 	}
@@ -279,6 +214,6 @@ func (r *Run) close() {
 		r.saver.Close()
 	}
 	if r.net != nil {
-		r.net.close(ctx)
+		r.net.close()
 	}
 }

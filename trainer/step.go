@@ -12,52 +12,69 @@ import (
 	"github.com/espalier-ml/espalier/trainer/metrics"
 )
 
-// step computes one step and commits it. How long it waits for other ranks is
-// a setting of the transport.
-func (r *Run) step(ctx context.Context) (stop bool, err error) {
+// step computes one step and commits it. Until ranks have agreed nothing is
+// changed; behind it nothing waits for another rank. How long it waits for
+// other ranks is a setting of the transport.
+func (r *Run) step(ctx context.Context) (a agreed, err error) {
 	batch, err := r.loader.Next(ctx)
 	if err != nil {
-		return false, fmt.Errorf("load the batch: %w", err)
+		return a, fmt.Errorf("load the batch: %w", err)
 	}
-	r.control.begin(r.stop.Load())
+	r.control.begin(r.stop.Load(), r.regroup.Load())
 	if err := r.backward(batch); err != nil {
-		return false, err
+		return a, err
 	}
-	if err := r.net.grads.wait(ctx); err != nil {
-		return false, err
+	if a, err = r.sum(ctx); err != nil {
+		return a, err
 	}
-	total, stop, err := r.control.agree(ctx, r.Step)
-	if err != nil {
-		return false, err
-	}
-	if !total.finite() {
-		return false, fmt.Errorf("%w: the loss is %v; try a lower learning rate or clipping", ErrDiverged, total.meanLoss())
+	if !a.total.finite() {
+		return a, fmt.Errorf("%w: the loss is %v; try a lower learning rate or clipping", ErrDiverged, a.total.meanLoss())
 	}
 	if err := r.emit(Reduced); err != nil {
-		return false, err
+		return a, err
 	}
 	rate, norm, err := r.update()
 	if err != nil {
-		return false, err
+		return a, err
 	}
 	r.flops += float64(r.net.prog.Flops) * float64(r.cfg.Shards)
 	r.Step++
-	r.record(total, rate, norm)
-	return stop, nil
+	r.commit()
+	r.record(a.total, rate, norm)
+	return a, nil
+}
+
+// sum waits for the gradients of all shards and for what all ranks say.
+func (r *Run) sum(ctx context.Context) (a agreed, err error) {
+	g := r.net.grads
+	g.clock.waiting()
+	defer g.clock.waited()
+	if err := g.wait(ctx); err != nil {
+		return a, err
+	}
+	if a, err = r.control.agree(ctx, r.Step); err == nil {
+		g.place()
+	}
+	return a, err
+}
+
+// shards are those that this rank computes.
+func (r *Run) shards() (lo, hi int) {
+	rank := int(r.info.Rank)
+	return rank * r.cfg.Shards / r.info.World, (rank + 1) * r.cfg.Shards / r.info.World
 }
 
 // backward computes the gradients of this rank's shards.
 func (r *Run) backward(batch *data.Batch) error {
-	info := r.cfg.Comm.Info()
-	mine := r.cfg.Shards / info.World
+	lo, hi := r.shards()
 	n := r.net
 	n.grads.step = r.Step
-	rows := batch.N / mine
+	rows := batch.N / (hi - lo)
 	perShard := n.prog.Loss().Len() // every row of a training batch has a target
 	env := &r.env
 	env.GradScale = float32(1 / float64(perShard*r.cfg.Shards))
-	for i := range mine {
-		shard := int(info.Rank)*mine + i
+	for shard := lo; shard < hi; shard++ {
+		i := shard - lo
 		if err := feed(r.cfg.Device, n.prog, batch.Rows(i*rows, (i+1)*rows)); err != nil {
 			return err
 		}
@@ -142,28 +159,33 @@ type window struct {
 	tally   tally
 	samples int
 	since   time.Time
+	took    timing
 }
 
 // record adds a committed step to the window and reports it when due.
 func (r *Run) record(t tally, rate, norm float64) {
-	w := &r.window
+	w, now := &r.window, time.Now()
 	if w.samples == 0 {
 		w.since = r.stepStarted
 	}
 	w.tally.add(t)
 	w.samples += r.net.batch
-	r.stepStarted = time.Now()
+	took := r.net.grads.clock.end(now.Sub(r.stepStarted))
+	w.took.add(took)
+	r.stepStarted = now
+	r.progressed(took)
 	if !r.logs(r.Step) {
 		return
 	}
 	rec := &metrics.Train{Step: int64(r.Step), Epoch: metrics.Number(r.epoch()), Seconds: metrics.Number(r.seconds()),
 		Samples: int64(r.Samples()), Loss: metrics.Number(w.tally.meanLoss()), LR: metrics.Number(rate),
 		SamplesPerSec: metrics.Number(float64(w.samples) / time.Since(w.since).Seconds()),
-		Flops:         metrics.Number(r.flops), GradNorm: metrics.Number(norm)}
+		Flops:         metrics.Number(r.flops), GradNorm: metrics.Number(norm),
+		World: r.info.World, Exposed: metrics.Number(w.took.exposedShare())}
 	if !r.cfg.Model.Sequence() {
 		rec.Accuracy = metrics.Of(w.tally.accuracy())
 	}
-	r.cfg.Report(rec)
+	r.report(rec)
 	*w = window{}
 }
 

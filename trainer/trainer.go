@@ -168,12 +168,11 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("the schedule begins anew at steps %v of %d: want rising steps within the run", c.Restarts, c.steps())
 		}
 	}
-	world := c.Comm.Info().World
 	switch {
+	case c.Group == nil:
+		return fmt.Errorf("no group of ranks: give Group or Comm")
 	case c.Shards < 1 || c.Shards&(c.Shards-1) != 0 || c.Shards > 1024:
 		return fmt.Errorf("%d shards: want a power of two up to 1024", c.Shards)
-	case c.Shards%world != 0:
-		return fmt.Errorf("%d workers cannot share %d shards equally: want a power of two of workers, at most %d", world, c.Shards, c.Shards)
 	case len(c.Timeline) == 0:
 		return fmt.Errorf("the run has no steps: more epochs or a smaller batch")
 	case c.Clip < 0 || math.IsNaN(c.Clip):

@@ -102,6 +102,11 @@ type Train struct {
 	// Flops of training so far (forward and backward), multiply-add = 2.
 	Flops    Number `json:"flops"`
 	GradNorm Number `json:"grad_norm"`
+	// World is the number of workers, Exposed the share of the time that a step
+	// took in which the worker that reports did nothing but wait for the others
+	// (0: not known).
+	World   int    `json:"world,omitzero"`
+	Exposed Number `json:"exposed,omitzero"`
 }
 
 // Eval is a measurement on held-out data, exact over Count samples.
@@ -123,6 +128,7 @@ const (
 	EventGrow       = "grow"
 	EventCheckpoint = "checkpoint"
 	EventResume     = "resume"
+	EventReform     = "reform" // the run goes on with other workers, or with the same after a fault
 	EventNote       = "note"
 )
 
