@@ -15,5 +15,21 @@
 //     (quantizer.go, activation.go), from relaxed to whole bits (selection.go),
 //     batch norm folded into scales (fold.go).
 //
-// Packing and integer products are kernels/lowbit's.
+//   - the plan of a run (plan.go), the states beside a weight (layer.go), what
+//     is done to them in a step (train.go) and when (method.go).
+//
+// In a run:
+//
+//	plan, err := quantize.NewPlan(quantize.Defaults(), timeline, train.Samples())
+//	…
+//	cfg.Methods = append(cfg.Methods, quantize.New(plan))
+//	res, err := trainer.Train(ctx, cfg, nil)
+//
+// Promises: what happens at a step is a function of plan and seed, noise
+// included, so that any number of ranks ends with the same bits and a run that
+// was stopped at any step goes on to them; precision needs no communication;
+// at the end of a run the network's own weights are the rounded ones.
+//
+// Left to others: packed codes and their products (kernels/lowbit); growing and
+// thinning, which come first (methods/grow, methods/sparsify).
 package quantize
