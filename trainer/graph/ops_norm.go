@@ -31,7 +31,7 @@ func (x *Value) BatchNorm(p BatchNormParams) *Value {
 	g := x.g
 	x.mustMatch("batch norm", x.Last(), p.Gamma.Last())
 	p.RunMean.param.Scaled, p.RunVar.param.Scaled = x.scaled, x.scaled
-	y := g.value(p.Gamma.T.Name+".out", kernels.F32, x.Axes...)
+	y := g.value(p.Gamma.param.Name+".out", kernels.F32, x.Axes...)
 	y.norm = &Norm{p.Gamma.param, p.Beta.param, p.RunMean.param, p.RunVar.param}
 	g.norms = append(g.norms, y.norm)
 	if !g.cfg.Train {
@@ -40,7 +40,7 @@ func (x *Value) BatchNorm(p BatchNormParams) *Value {
 		return y
 	}
 	per := func(name string) *kernels.Tensor {
-		return g.value(p.Gamma.T.Name+name, kernels.F32, x.Last()).T
+		return g.value(p.Gamma.param.Name+name, kernels.F32, x.Last()).T
 	}
 	op := &kernels.BatchNorm{X: x.T, Gamma: p.Gamma.T, Beta: p.Beta.T, Y: y.T,
 		Mean: per(".mean"), Var: per(".var"), InvStd: per(".invstd"), Eps: p.Eps}
