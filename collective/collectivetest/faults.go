@@ -161,7 +161,7 @@ func testAbort(t *testing.T, tr Transport, world int) {
 // A rank that never comes ends the others' wait, and the error names it.
 func testTransportDeadline(t *testing.T, tr Transport, world int) {
 	late := collective.Rank(world - 1)
-	allRanks(t, tr.open(t, world, 30*time.Millisecond), func(c collective.Comm) error {
+	allRanks(t, tr.open(t, world, 150*time.Millisecond), func(c collective.Comm) error {
 		if c.Info().Rank == late {
 			return nil
 		}

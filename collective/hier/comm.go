@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"math/bits"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/espalier-ml/espalier/collective"
 	"github.com/espalier-ml/espalier/collective/fold"
+	"github.com/espalier-ml/espalier/collective/queue"
 )
 
 // Options of a rank. The zero value is good. All ranks must have the same.
@@ -31,19 +31,15 @@ type Comm struct {
 	l, perHost    int // index within the host, ranks of a host
 	h, hosts      int
 
-	mu      sync.Mutex // guards what follows
-	work    sync.Cond  // the queue has work, or closing was set
-	queue   queue
-	waiters []*waiter
-	idle    []*waiter // for reuse
+	mu      sync.Mutex            // guards what follows
+	work    sync.Cond             // the queue has work, or closing was set
+	queue   *queue.Queue[*region] // with those of alloc and free
 	closing bool
 	verdict *collective.AbortError // why the group ended
-	failed  error                  // why queue.head and all after it fail; set when they are not worked on
 
 	divisions collective.Divisions
 
-	completed atomic.Uint64 // token up to which operations are complete
-	done      chan struct{} // the progress goroutine has ended
+	done chan struct{} // the progress goroutine has ended
 
 	// The progress goroutine's own.
 	letters []byte // of all ranks
@@ -61,13 +57,14 @@ type Comm struct {
 func New(ctx context.Context, local, across collective.Comm, o Options) (*Comm, error) {
 	a, b := local.Info(), across.Info()
 	c := &Comm{
-		o: o, local: local, across: across, queue: newQueue(), done: make(chan struct{}),
+		o: o, local: local, across: across, done: make(chan struct{}),
 		l: int(a.Rank), perHost: a.World, h: int(b.Rank), hosts: b.World,
 	}
 	if c.o.Chunk <= 0 {
 		c.o.Chunk = 4 << 20
 	}
 	c.info = collective.Info{Gen: a.Gen, Rank: collective.Rank(c.h*c.perHost + c.l), World: c.perHost * c.hosts, Transport: "hier"}
+	c.queue = queue.New[*region](&c.mu, c.info)
 	c.work.L = &c.mu
 	err := c.agree(ctx)
 	if err == nil && a.Gen != b.Gen {
@@ -173,16 +170,16 @@ func (c *Comm) issue(call *collective.Call, r *region) collective.Work {
 	if err != nil {
 		return collective.FailedWork(call.Fail(c.info, err))
 	}
-	token := c.queue.push(call, r)
+	token := c.queue.Push(call, r)
 	c.work.Signal()
-	return collective.NewWork(c, token)
+	return collective.NewWork(c.queue, token)
 }
 
 // whyNot is why no operation can be issued. c.mu is held.
 func (c *Comm) whyNot() error {
 	switch {
-	case c.failed != nil:
-		return c.failed
+	case c.queue.Failed() != nil:
+		return c.queue.Failed()
 	case c.verdict != nil:
 		return c.verdict
 	case c.closing:
@@ -199,15 +196,15 @@ func closedBy(r collective.Rank) *collective.AbortError {
 func (c *Comm) progress() {
 	defer close(c.done)
 	for {
-		q, ok := c.next()
+		op, ok := c.next()
 		if !ok {
 			return
 		}
-		e := collective.Event{Kind: q.call.Kind, Meta: q.call.Meta, Bytes: q.call.In.Size()}
+		e := collective.Event{Kind: op.Call.Kind, Meta: op.Call.Meta, Bytes: op.Call.In.Size()}
 		if c.o.Observe != nil {
 			e.Start = time.Now()
 		}
-		err := c.run(&q)
+		err := c.run(&op)
 		if err != nil {
 			err = c.fail(err)
 		}
@@ -221,19 +218,19 @@ func (c *Comm) progress() {
 
 // next waits for an operation. It reports false when there is none and never
 // will be, because the group failed or is closing.
-func (c *Comm) next() (q queued, ok bool) {
+func (c *Comm) next() (op queue.Op[*region], ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for {
+		_, oldest := c.queue.Oldest()
 		switch {
 		case c.verdict != nil:
-			c.failed = c.verdict
-			c.wake(^uint64(0))
-			return q, false
-		case !c.queue.empty():
-			return *c.queue.at(c.queue.head), true
+			c.queue.Fail(c.verdict)
+			return op, false
+		case oldest != nil:
+			return *oldest, true
 		case c.closing:
-			return q, false
+			return op, false
 		}
 		c.work.Wait()
 	}
@@ -245,12 +242,8 @@ func (c *Comm) finish(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {
-		c.failed = err
-		c.wake(^uint64(0))
-		return
+		c.queue.Fail(err)
+	} else {
+		c.queue.Complete()
 	}
-	token := c.queue.head
-	c.queue.pop()
-	c.completed.Store(token)
-	c.wake(token)
 }

@@ -150,17 +150,17 @@ func (c *Comm) Close(ctx context.Context) error {
 		return nil
 	}
 	c.closing = true
-	last := c.queue.tail - 1
+	last := c.queue.Issued()
 	c.work.Signal()
 	c.mu.Unlock()
-	err := c.Wait(ctx, last)
+	err := c.queue.Wait(ctx, last)
 	if err != nil && !errors.Is(err, collective.ErrAborted) {
 		c.end(&collective.AbortError{By: c.info.Rank, Kind: collective.ErrClosed, Reason: fmt.Sprintf("rank %d closed while operations were pending", c.info.Rank)})
 	}
 	<-c.done
 	err = errors.Join(err, c.local.Close(ctx), c.across.Close(ctx))
 	c.mu.Lock()
-	c.failed = closedBy(c.info.Rank)
+	c.queue.Fail(closedBy(c.info.Rank))
 	c.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("close: %w", err)

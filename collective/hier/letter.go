@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/espalier-ml/espalier/collective"
+	"github.com/espalier-ml/espalier/collective/queue"
 )
 
 // A letter is what a rank says when it begins an operation: its signature,
@@ -16,11 +17,11 @@ const (
 )
 
 // write puts the letter of an operation into b.
-func write(b []byte, q *queued) {
-	call, le := &q.call, binary.LittleEndian
+func write(b []byte, op *queue.Op[*region]) {
+	call, le := &op.Call, binary.LittleEndian
 	in := uint64(call.In.Len())
-	if q.region != nil {
-		in = q.region.tell(call.Kind)
+	if op.With != nil {
+		in = op.With.tell(call.Kind)
 	}
 	clear(b)
 	b[0], b[1], b[2], b[3] = uint8(call.Kind), uint8(call.In.Type()), uint8(call.Out.Type()), uint8(call.Op)
@@ -66,8 +67,8 @@ func (c *Comm) letter(rank int) []byte {
 func (c *Comm) said(rank int) said { return read(c.letter(rank)) }
 
 // exchange gives every rank the letters of all.
-func (c *Comm) exchange(q *queued) error {
-	write(c.mine, q)
+func (c *Comm) exchange(op *queue.Op[*region]) error {
+	write(c.mine, op)
 	// Within the host first: who is missing is found by those nearest to it.
 	err := c.within(c.local.AllGather(collective.Bytes(c.mine), collective.Bytes(c.hostful), collective.OpMeta{}))
 	if err == nil {

@@ -5,22 +5,23 @@ import (
 	"errors"
 
 	"github.com/espalier-ml/espalier/collective"
+	"github.com/espalier-ml/espalier/collective/queue"
 )
 
 // run carries out one operation together with the other ranks.
-func (c *Comm) run(q *queued) error {
-	if err := c.exchange(q); err != nil {
+func (c *Comm) run(op *queue.Op[*region]) error {
+	if err := c.exchange(op); err != nil {
 		return err
 	}
-	call := &q.call
+	call := &op.Call
 	switch call.Kind {
 	case collective.KindAlloc:
-		inner, err := c.local.Alloc(context.Background(), q.region.bytes)
+		inner, err := c.local.Alloc(context.Background(), op.With.bytes)
 		c.regions++
-		q.region.inner, q.region.id = inner, c.regions
+		op.With.inner, op.With.id = inner, c.regions
 		return inGroup(false, err)
 	case collective.KindFree:
-		return inGroup(false, q.region.inner.Free(context.Background()))
+		return inGroup(false, op.With.inner.Free(context.Background()))
 	case collective.KindBarrier:
 		return nil // the exchange was one
 	case collective.KindSendRecv:

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/espalier-ml/espalier/collective"
 	"github.com/espalier-ml/espalier/collective/fold"
+	"github.com/espalier-ml/espalier/collective/queue"
 )
 
 // Options of a rank. The zero value is good.
@@ -39,22 +39,18 @@ type Comm struct {
 
 	// mu guards what issuing, waiting and ending share.
 	mu       sync.Mutex
-	work     sync.Cond // the queue has work, or closing was set
-	queue    queue
-	waiters  []*waiter
-	idle     []*waiter // for reuse
-	failed   error     // why queue.head and all after it fail
-	cause    error     // given to Abort by this rank
+	work     sync.Cond             // the queue has work, or closing was set
+	queue    *queue.Queue[*region] // with those of alloc and free
+	cause    error                 // given to Abort by this rank
 	closing  bool
 	released bool // ctl is unmapped
 
-	completed atomic.Uint64 // the token up to which operations are complete
-	done      chan struct{} // the progress goroutine has ended
+	done chan struct{} // the progress goroutine has ended
 
 	// exec is held by whoever carries out operations: the progress goroutine
 	// or a caller that waits. It guards all below.
 	exec    sync.Mutex
-	cur     queued // the operation in work
+	cur     queue.Op[*region] // the operation in work
 	seg     segment
 	page    []byte // the control page and staging areas
 	ctl     *control
@@ -67,12 +63,6 @@ type Comm struct {
 	results [][]byte // by rank: where a sum of parts goes
 
 	divisions collective.Divisions
-}
-
-// waiter is a goroutine in Wait.
-type waiter struct {
-	token uint64
-	wake  chan struct{} // buffered
 }
 
 func newComm(seg segment, rank int, o Options) (*Comm, error) {
@@ -101,7 +91,6 @@ func newComm(seg segment, rank int, o Options) (*Comm, error) {
 	c := &Comm{
 		info:    collective.Info{Gen: ctl.generation(), Rank: collective.Rank(rank), World: world, Transport: "shm"},
 		observe: o.Observe,
-		queue:   newQueue(),
 		done:    make(chan struct{}),
 		seg:     seg,
 		page:    head,
@@ -115,6 +104,7 @@ func newComm(seg segment, rank int, o Options) (*Comm, error) {
 	if c.bar.timeout <= 0 {
 		c.bar.timeout = defaultTimeout
 	}
+	c.queue = queue.New[*region](&c.mu, c.info)
 	c.work.L = &c.mu
 	go c.progress()
 	return c, nil
@@ -176,7 +166,7 @@ func (c *Comm) issue(call *collective.Call, r *region) collective.Work {
 	if err := c.whyNot(); err != nil {
 		return collective.FailedWork(call.Fail(c.info, err))
 	}
-	token := c.queue.push(call, r)
+	token := c.queue.Push(call, r)
 	c.work.Signal()
 	return collective.NewWork(c, token)
 }
@@ -184,14 +174,18 @@ func (c *Comm) issue(call *collective.Call, r *region) collective.Work {
 // whyNot is why no operation can be issued. c.mu is held.
 func (c *Comm) whyNot() error {
 	switch {
-	case c.failed != nil:
-		return c.failed
+	case c.queue.Failed() != nil:
+		return c.queue.Failed()
 	case c.closing:
-		return &collective.AbortError{By: c.info.Rank, Kind: collective.ErrClosed, Reason: "closed"}
+		return closedBy(c.info.Rank)
 	case c.ctl.abort.state.Load() != 0:
 		return c.withCause(c.ctl.ended())
 	}
 	return nil
+}
+
+func closedBy(r collective.Rank) *collective.AbortError {
+	return &collective.AbortError{By: r, Kind: collective.ErrClosed, Reason: "closed"}
 }
 
 // withCause adds the error that this rank gave to Abort. c.mu is held.
@@ -231,7 +225,7 @@ func (c *Comm) Close(ctx context.Context) error {
 		return nil
 	}
 	c.closing = true
-	last := c.queue.tail - 1
+	last := c.queue.Issued()
 	c.mu.Unlock()
 
 	err := c.Wait(ctx, last)
@@ -256,7 +250,7 @@ func (c *Comm) release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.released = true
-	c.failed = &collective.AbortError{By: c.info.Rank, Kind: collective.ErrClosed, Reason: "closed"}
+	c.queue.Fail(closedBy(c.info.Rank))
 	c.ctl.close(int(c.info.Rank))
 	for _, r := range c.regions {
 		if r != nil {

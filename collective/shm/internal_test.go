@@ -90,35 +90,14 @@ func TestStride(t *testing.T) {
 	}
 }
 
-func TestQueueKeepsOrderWhileItGrows(t *testing.T) {
-	q := newQueue()
-	push, pop := uint64(0), uint64(0)
-	for round := range 300 {
-		for range round % 7 {
-			push++
-			if token := q.push(&collective.Call{Meta: collective.OpMeta{Seq: push}}, nil); token != push {
-				t.Fatalf("token %d, want %d", token, push)
-			}
-		}
-		for range round % 5 {
-			if q.empty() {
-				break
-			}
-			pop++
-			if got := q.at(q.head).call.Meta.Seq; got != pop {
-				t.Fatalf("operation %d is at the head, want %d", got, pop)
-			}
-			q.pop()
-		}
-	}
-	if len(q.ring) <= 64 {
-		t.Errorf("the ring never grew: %d", len(q.ring))
-	}
-}
-
 func TestSignatureText(t *testing.T) {
 	s := signature{kind: collective.KindAllReduce, dtype: collective.Float32, op: collective.Sum, in: 7, place: 2<<placeBits | 64, seq: 1, bucket: 3, plan: 0xab}
 	want := "allreduce of float32[7] sum, region 2 offset 64 (seq 1 bucket 3 plan 00000000000000ab)"
+	if got := fmt.Sprint(&s); got != want {
+		t.Errorf("reads %q, want %q", got, want)
+	}
+	s.shards, s.place = 8, scattered
+	want = "allreduce of float32[7] sum, of 8 shards, in regions (seq 1 bucket 3 plan 00000000000000ab)"
 	if got := fmt.Sprint(&s); got != want {
 		t.Errorf("reads %q, want %q", got, want)
 	}

@@ -1,15 +1,18 @@
 package shm
 
-import "github.com/espalier-ml/espalier/collective"
+import (
+	"github.com/espalier-ml/espalier/collective"
+	"github.com/espalier-ml/espalier/collective/queue"
+)
 
 // run carries out one operation together with the other ranks.
-func (c *Comm) run(q *queued) error {
-	call := &q.call
+func (c *Comm) run(op *queue.Op[*region]) error {
+	call := &op.Call
 	switch call.Kind {
 	case collective.KindAlloc:
-		return c.alloc(q.region)
+		return c.alloc(op.With)
 	case collective.KindFree:
-		return c.free(q.region)
+		return c.free(op.With)
 	}
 	s := c.sign(call)
 	if s.place == 0 {

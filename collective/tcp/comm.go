@@ -11,6 +11,7 @@ import (
 	"github.com/espalier-ml/espalier/collective"
 	"github.com/espalier-ml/espalier/collective/codec"
 	"github.com/espalier-ml/espalier/collective/fold"
+	"github.com/espalier-ml/espalier/collective/queue"
 )
 
 // MaxWorld is the largest group.
@@ -26,13 +27,11 @@ type Comm struct {
 
 	// mu guards what issuing, waiting, meeting and ending share.
 	mu        sync.Mutex
-	queue     ring[queued]
-	waiters   []*waiter
-	idle      []*waiter // for reuse
-	boxes     [2]box    // of two operations in turn
-	running   bool      // the operation at the head has begun
-	finishing bool      // and is complete, but for telling
-	regions   []*region // by number from 1, nil when freed
+	queue     *queue.Queue[extra] // failed when nothing touches buffers any more
+	boxes     [2]box              // of two operations in turn
+	running   bool                // the operation at the head has begun
+	finishing bool                // and is complete, but for telling
+	regions   []*region           // by number from 1, nil when freed
 	closing   bool
 	quiet     bool                   // the peers know that this rank leaves
 	verdict   *collective.AbortError // why the group ends
@@ -40,12 +39,10 @@ type Comm struct {
 	condemned uint32                 // tick of the verdict
 	doubted   uint32                 // tick of the first sign that ranks disagree, 0 for none
 	odd       string                 // a frame that does not fit what its rank began
-	failed    error                  // why queue.head and all after it fail; set when nothing touches buffers any more
 
-	begun     atomic.Uint64 // token of the last operation that has begun
-	completed atomic.Uint64 // token up to which operations are complete
-	dead      atomic.Bool   // nothing begins or moves any more
-	clock     atomic.Uint32 // ticks of the watchman
+	begun atomic.Uint64 // token of the last operation that has begun
+	dead  atomic.Bool   // nothing begins or moves any more
+	clock atomic.Uint32 // ticks of the watchman
 
 	exec sync.Mutex   // held while an operation is launched or met
 	cur  op           // the one that has begun
@@ -61,6 +58,12 @@ type Comm struct {
 	stop      chan struct{}  // ends the watchman
 	farewells chan struct{}  // a peer has heard or left; buffered
 	gone      chan struct{}  // all goroutines have ended
+}
+
+// extra is what the queue keeps with an operation.
+type extra struct {
+	region *region     // of alloc and free
+	code   codec.Codec // of the data on the wire, nil for none
 }
 
 // Open connects this rank with all others and returns when its own links are
@@ -98,12 +101,12 @@ func newComm(gen collective.Gen, self collective.Rank, conns [][]net.Conn, o Opt
 		o:         o,
 		id:        identity{group: groupHash(gen), gen: uint32(gen.N)},
 		short:     o.shortLimit(world),
-		queue:     newRing[queued](64),
 		fold:      fold.New(world),
 		stop:      make(chan struct{}),
 		farewells: make(chan struct{}, 1),
 		gone:      make(chan struct{}),
 	}
+	c.queue = queue.New[extra](&c.mu, c.info)
 	c.gate.cond.L = &c.gate.mu
 	for i := range c.boxes {
 		c.boxes[i].from = make([]letter, world)
@@ -215,20 +218,20 @@ func (c *Comm) enqueue(call *collective.Call, r *region, code codec.Codec) colle
 		c.mu.Unlock()
 		return collective.FailedWork(call.Fail(c.info, err))
 	}
-	token := c.queue.push(queued{*call, r, code})
+	token := c.queue.Push(call, extra{r, code})
 	begun := c.begin()
 	c.mu.Unlock()
 	if begun {
 		c.run()
 	}
-	return collective.NewWork(c, token)
+	return collective.NewWork(c.queue, token)
 }
 
 // whyNot is why no operation can be issued. c.mu is held.
 func (c *Comm) whyNot() error {
 	switch {
-	case c.failed != nil:
-		return c.failed
+	case c.queue.Failed() != nil:
+		return c.queue.Failed()
 	case c.verdict != nil:
 		return c.verdict
 	case c.closing:

@@ -40,7 +40,7 @@ func (c *Comm) condemn(e *collective.AbortError, upTo uint64) {
 		c.verdict, c.upTo, c.condemned = e, upTo, c.clock.Load()
 	}
 	c.upTo = min(c.upTo, upTo)
-	if c.completed.Load() >= c.upTo {
+	if c.queue.Completed() >= c.upTo {
 		c.bury()
 	}
 }
@@ -52,7 +52,7 @@ func (c *Comm) bury() {
 	}
 	c.gate.knock()
 	close(c.stop)
-	go c.reap(c.completed.Load(), c.quiet)
+	go c.reap(c.queue.Completed(), c.quiet)
 }
 
 // reap tells the peers, waits until nothing touches buffers, fails what is
@@ -98,8 +98,7 @@ func (c *Comm) publish() {
 		c.observe(&c.cur, err)
 	}
 	c.mu.Lock()
-	c.failed = err
-	c.wake(^uint64(0))
+	c.queue.Fail(err)
 	c.mu.Unlock()
 	if c.verdict.Kind != collective.ErrClosed {
 		c.o.Log.Warn("group ended", zap.Int("rank", int(c.info.Rank)), zap.Uint64("gen", c.info.Gen.N), zap.Error(c.verdict))
@@ -161,10 +160,10 @@ func (c *Comm) Close(ctx context.Context) error {
 		return nil
 	}
 	c.closing = true
-	last := c.queue.tail - 1
+	last := c.queue.Issued()
 	c.mu.Unlock()
 
-	err := c.Wait(ctx, last)
+	err := c.queue.Wait(ctx, last)
 	if err != nil && !errors.Is(err, collective.ErrAborted) {
 		c.end(&collective.AbortError{By: c.info.Rank, Kind: collective.ErrClosed, Reason: fmt.Sprintf("rank %d closed while operations were pending", c.info.Rank)}, 0)
 	} else {
@@ -177,7 +176,7 @@ func (c *Comm) Close(ctx context.Context) error {
 	<-c.gone
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.failed = closedBy(c.info.Rank)
+	c.queue.Fail(closedBy(c.info.Rank))
 	for _, r := range c.regions {
 		if r != nil {
 			r.release()
@@ -196,7 +195,7 @@ func (c *Comm) takeLeave(ctx context.Context) {
 	defer limit.Stop()
 	for _, p := range c.peers {
 		if p != nil && !c.dead.Load() {
-			b := binary.LittleEndian.AppendUint64(make([]byte, headerBytes), c.completed.Load())
+			b := binary.LittleEndian.AppendUint64(make([]byte, headerBytes), c.queue.Completed())
 			p.links[0].post(header{kind: frameBye}, b, checksum(b[headerBytes:]))
 		}
 	}

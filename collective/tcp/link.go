@@ -12,6 +12,7 @@ import (
 	"github.com/espalier-ml/espalier/collective"
 	"github.com/espalier-ml/espalier/collective/codec"
 	"github.com/espalier-ml/espalier/collective/fold"
+	"github.com/espalier-ml/espalier/collective/queue"
 )
 
 // peer is another rank.
@@ -50,7 +51,7 @@ type link struct {
 
 	mu      sync.Mutex // guards what follows
 	work    sync.Cond  // the queue has work, or last was set
-	queue   ring[frame]
+	queue   queue.Ring[frame]
 	writing bool  // the sender is
 	last    bool  // no frame comes any more
 	count   uint8 // frames sent
@@ -93,7 +94,7 @@ type frame struct {
 }
 
 func newLink(c *Comm, p *peer, index int, conn net.Conn) *link {
-	l := &link{comm: c, peer: p, index: index, conn: conn, queue: newRing[frame](16)}
+	l := &link{comm: c, peer: p, index: index, conn: conn, queue: queue.NewRing[frame](16)}
 	l.work.L = &l.mu
 	if s, ok := conn.(syscall.Conn); ok {
 		l.raw, _ = s.SyscallConn()
@@ -119,7 +120,7 @@ func (l *link) String() string {
 // enqueue leaves a frame to the sender.
 func (l *link) enqueue(f frame) {
 	l.mu.Lock()
-	l.queue.push(f)
+	l.queue.Push(f)
 	if !l.writing {
 		l.work.Signal()
 	}
@@ -136,7 +137,7 @@ func (l *link) post(h header, b []byte, sum uint32) {
 		return
 	}
 	f := frame{header: h, data: b, sum: sum, known: true, room: true}
-	if l.raw != nil && !l.writing && l.queue.empty() {
+	if l.raw != nil && !l.writing && l.queue.Empty() {
 		l.stamp(&f, b)
 		l.buf, l.wrote, l.fault = b, 0, nil
 		if err := l.raw.Write(l.try); err == nil && l.fault == nil && l.wrote == len(b) {
@@ -144,7 +145,7 @@ func (l *link) post(h header, b []byte, sum uint32) {
 		}
 		f = frame{data: b[l.wrote:], whole: true} // the sender finds the fault as well
 	}
-	l.queue.push(f)
+	l.queue.Push(f)
 	l.work.Signal()
 }
 
@@ -190,14 +191,14 @@ func (l *link) next() (f frame, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.writing = false
-	for l.queue.empty() {
+	for l.queue.Empty() {
 		if l.last {
 			return f, false
 		}
 		l.work.Wait()
 	}
 	l.writing = true
-	return l.queue.pop(), true
+	return l.queue.Pop(), true
 }
 
 func (l *link) write(f *frame) error {
@@ -237,7 +238,7 @@ func (l *link) write(f *frame) error {
 // beat sends a heartbeat if nothing else was sent since the last call.
 func (l *link) beat() {
 	l.mu.Lock()
-	quiet := !l.active && !l.last && !l.writing && l.queue.empty()
+	quiet := !l.active && !l.last && !l.writing && l.queue.Empty()
 	l.active = false
 	l.mu.Unlock()
 	if quiet {

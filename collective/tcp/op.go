@@ -9,6 +9,7 @@ import (
 
 	"github.com/espalier-ml/espalier/collective"
 	"github.com/espalier-ml/espalier/collective/codec"
+	"github.com/espalier-ml/espalier/collective/queue"
 	"github.com/espalier-ml/espalier/kernels/vec"
 )
 
@@ -68,15 +69,15 @@ const (
 func (o *op) init(c *Comm) { o.c = c }
 
 // prepare sets the operation up. c.mu is held.
-func (o *op) prepare(token uint64, q *queued) {
+func (o *op) prepare(token uint64, q *queue.Op[extra]) {
 	c := o.c
-	o.token, o.call, o.region = token, q.call, q.region
+	o.token, o.call, o.region = token, q.Call, q.With.region
 	o.in, o.out = raw(&o.call.In), raw(&o.call.Out)
 	o.own = append(o.own[:0], o.in)
 	for i := 1; i < o.call.Leaves(); i++ {
 		o.own = append(o.own, raw(&o.call.Parts[i]))
 	}
-	o.code = q.code
+	o.code = q.With.code
 	o.sig = sign(&o.call, o.code)
 	if o.region != nil {
 		o.sig.in = o.region.tell(o.call.Kind)
@@ -235,12 +236,12 @@ func (o *op) sent(h *header) {
 // begin makes the operation at the head of the queue the current one, if
 // that is possible now, and reports whether it did. c.mu is held.
 func (c *Comm) begin() bool {
-	if c.running || c.queue.empty() || c.verdict != nil {
+	token, oldest := c.queue.Oldest()
+	if c.running || oldest == nil || c.verdict != nil {
 		return false
 	}
 	c.running = true
-	token := c.queue.head
-	c.cur.prepare(token, c.queue.at(token))
+	c.cur.prepare(token, oldest)
 	c.begun.Store(token)
 	c.gate.knock()
 	c.doubted, c.odd = 0, ""
@@ -389,9 +390,7 @@ func (c *Comm) finish() bool {
 	c.running, c.finishing = false, false
 	o.call, o.in, o.out, o.region, o.code = collective.Call{}, nil, nil, nil, nil
 	clear(o.own)
-	c.queue.pop()
-	c.completed.Store(o.token)
-	c.wake(o.token)
+	c.queue.Complete()
 	if c.verdict != nil && o.token >= c.upTo {
 		c.bury()
 	}

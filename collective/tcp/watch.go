@@ -14,6 +14,7 @@ type watchman struct {
 	silence uint32 // 0 for never
 	timeout uint32
 	doubt   uint32 // before ranks that disagree are named without waiting for others
+	odd     uint32 // before a frame that does not fit is blamed on its link, if no ranks disagree
 	broken  uint32 // before a lost data link counts, if the control link says nothing
 	drain   uint32
 }
@@ -22,7 +23,7 @@ func newWatchman(o *Options) watchman {
 	w := watchman{tick: min(max(min(o.Heartbeat/4, o.Timeout/8), time.Millisecond), 50*time.Millisecond)}
 	n := func(d time.Duration) uint32 { return uint32(max(1, min((d+w.tick-1)/w.tick, 1<<30))) }
 	w.beat, w.timeout, w.drain = n(o.Heartbeat), n(o.Timeout), n(drainTime)
-	w.doubt, w.broken = n(300*time.Millisecond), n(100*time.Millisecond)
+	w.doubt, w.odd, w.broken = n(300*time.Millisecond), n(2*time.Second), n(100*time.Millisecond)
 	if o.Silence > 0 {
 		w.silence = n(o.Silence)
 	}
@@ -99,20 +100,20 @@ func (c *Comm) inspect(w *watchman, t uint32) {
 		return
 	}
 	if c.doubted != 0 && t-c.doubted > w.doubt {
-		c.accuse()
+		c.accuse(t-c.doubted > w.odd)
 	}
 	if t-c.cur.alive.Load() > w.timeout {
 		deadline("waited %v for ranks %v in %v", c.o.Timeout, c.missing(), &c.cur.sig)
 	}
 }
 
-// accuse names ranks that disagree, without waiting for the rest. c.mu is
-// held.
-func (c *Comm) accuse() {
+// accuse names ranks that disagree, without waiting for the rest, or at last
+// the link of a frame that does not fit. c.mu is held.
+func (c *Comm) accuse(last bool) {
 	from := c.box(c.begun.Load()).from
 	if text := disagreement(from); text != "" {
 		c.condemn(&collective.AbortError{By: c.info.Rank, Kind: collective.ErrDesync, Reason: text}, 0)
-	} else if c.odd != "" {
+	} else if last && c.odd != "" {
 		c.condemn(&collective.AbortError{By: c.info.Rank, Reason: c.odd}, 0)
 	}
 }
