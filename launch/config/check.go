@@ -28,6 +28,7 @@ func (r *Resolved) check(broken map[string]bool) (bad []Complaint) {
 	r.checkOptim(complain)
 	r.checkGrow(complain)
 	r.checkSparsify(complain)
+	r.checkQuantize(complain)
 	return bad
 }
 
@@ -180,6 +181,16 @@ func (r *Resolved) checkSparsify(complain complainer) {
 	c := r.Job.sparsifyConfig()
 	for _, e := range flatten(c.Validate()) {
 		complain(strings.TrimPrefix(e.Error(), "sparsify: "), "sparsify.layers", "sparsify.epochs", "sparsify.rise")
+	}
+}
+
+func (r *Resolved) checkQuantize(complain complainer) {
+	if r.Job.Quantize == nil {
+		return
+	}
+	c := r.Job.quantizeConfig()
+	for _, e := range flatten(c.Validate()) {
+		complain(strings.TrimPrefix(e.Error(), "quantize: "), "quantize.bits", "quantize.bits0", "quantize.layers")
 	}
 }
 

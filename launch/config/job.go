@@ -45,6 +45,7 @@ type Job struct {
 	Schedule Schedule  `yaml:"schedule" by:"schedule.decay" doc:"the learning rate over the run"`
 	Grow     *Grow     `yaml:"grow" doc:"growth while training; without this group the network is trained at full size, \"grow: {}\" grows it by the defaults"`
 	Sparsify *Sparsify `yaml:"sparsify" doc:"removing most weights while training, by continuous sparsification"`
+	Quantize *Quantize `yaml:"quantize" doc:"few bits a weight, learned while training with noise"`
 
 	Eval       Eval       `yaml:"eval" doc:"measuring on held-out data"`
 	Checkpoint Checkpoint `yaml:"checkpoint" doc:"saving the state"`
@@ -165,6 +166,23 @@ type Sparsify struct {
 	HardEval    bool     `yaml:"hard_eval" default:"false" doc:"measure under the hard mask during rounds too"`
 	Layers      []string `yaml:"layers" default:"[]" doc:"weights that get gates, by name; * stands for any part; empty: linear maps and convolutions but classifiers, embeddings, depthwise and 1x1"`
 	Skip        []string `yaml:"skip" default:"[]" doc:"weights that get none, by name"`
+}
+
+// Quantize says how the network is quantized, see methods/quantize.
+type Quantize struct {
+	Start       float64  `yaml:"start" default:"0" is:">=0 <=1000000" doc:"epoch at which the noise begins, at the end of growth and thinning or later"`
+	Epochs      float64  `yaml:"epochs" default:"0" is:">=0 <=1000000" doc:"epochs of the noise phase, the rest of the run is quantized; 0: half of what start leaves"`
+	Price       float64  `yaml:"price" default:"0.1" is:">=0 <=1000" doc:"price of a mean bit a weight in the objective: higher leaves fewer bits"`
+	Bits0       float64  `yaml:"bits0" default:"8" is:">1 <=16" doc:"precision at which channels start"`
+	Rate        float64  `yaml:"rate" default:"0" is:">=0 <=10" doc:"Adam's rate for precisions; 0: 10 over the steps of the noise phase"`
+	Noise       string   `yaml:"noise" default:"calibrated" of:"calibrated smol" doc:"size of the noise: half a step of the quantizer deployed, or of the published grid over [-2, 2]"`
+	Scale       string   `yaml:"scale" default:"row" of:"row tensor" doc:"weights that share a scale: those of an output, or all of a layer"`
+	Rule        string   `yaml:"rule" default:"two" of:"two sysmol uniform" doc:"whole bits at the switch: one or two levels a layer; 1, 2 or 4 a channel; the same everywhere"`
+	Bits        int      `yaml:"bits" default:"4" is:">=1 <=8" doc:"bits of rule uniform: 1, 2, 4 or 8"`
+	Group       int      `yaml:"group" default:"32" is:">=1 <=1048576" doc:"channels of a layer's higher level come in multiples of it"`
+	Activations string   `yaml:"activations" default:"a8" of:"a8 a4 none" doc:"how the inputs of quantized layers are rounded"`
+	Layers      []string `yaml:"layers" default:"[]" doc:"weights that are quantized, by name; * stands for any part; empty: linear maps and convolutions but embeddings, depthwise, recurrent, and those of images"`
+	Skip        []string `yaml:"skip" default:"[]" doc:"weights that are not, by name"`
 }
 
 // Eval says when to measure.

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/espalier-ml/espalier/methods/grow"
+	"github.com/espalier-ml/espalier/methods/quantize"
 	"github.com/espalier-ml/espalier/methods/sparsify"
 	"github.com/espalier-ml/espalier/trainer"
 	"github.com/espalier-ml/espalier/trainer/graph"
@@ -12,7 +13,7 @@ import (
 )
 
 // plan traces the model once, lays out the run's steps, and attaches the
-// methods in the order in which they act: the network grows, then thins.
+// methods in the order in which they act: the network grows, then thins, then loses bits.
 func (r *Resolved) plan(c *trainer.Config) error {
 	full, err := models.Trace(c.Model, graph.Config{}, 1)
 	if err != nil {
@@ -26,6 +27,9 @@ func (r *Resolved) plan(c *trainer.Config) error {
 	}
 	if err == nil && r.Job.Sparsify != nil {
 		err = r.thinning(c, full, grown)
+	}
+	if err == nil && r.Job.Quantize != nil {
+		err = r.quantizing(c, full, grown)
 	}
 	return err
 }
@@ -106,6 +110,49 @@ func (j *Job) sparsifyConfig() sparsify.Config {
 	return sparsify.Config{Goal: sparsify.Goal(s.Goal), S0: s.S0, Temperature: s.Temperature, Rise: sparsify.Rise(s.Rise),
 		Penalty: s.Penalty, Scale: sparsify.Scale(s.Scale), Rate: s.Rate, Rounds: s.Rounds, Epochs: s.Epochs, Start: s.Start,
 		Rewind: s.Rewind, HardEval: s.HardEval, Layers: s.Layers, Skip: s.Skip}
+}
+
+// quantizing lays the phases of quantization over the run. The noise begins
+// when the network has its full size and its masks are hard.
+func (r *Resolved) quantizing(c *trainer.Config, full *graph.Graph, grown uint64) error {
+	q := r.Job.quantizeConfig()
+	p, err := quantize.NewPlan(q, c.Timeline, c.Train.Samples())
+	if err != nil {
+		return r.fail(trimmed(err, "quantize: "), "quantize.start", "quantize.epochs", "train.epochs")
+	}
+	if p.First < grown {
+		return r.fail(fmt.Errorf("the noise begins at step %d, the network grows until step %d; begin later, or let growth end earlier", p.First, grown), "quantize.start", "quantize", "grow.epochs")
+	}
+	if last := lastRestart(c); p.First < last {
+		return r.fail(fmt.Errorf("the noise begins at step %d, the network is thinned until step %d; begin later, or thin in fewer epochs", p.First, last), "quantize.start", "quantize", "sparsify.epochs", "sparsify.rounds")
+	}
+	none := true
+	for _, w := range full.Params() {
+		none = none && !q.Quantizes(w)
+	}
+	if none {
+		return r.fail(fmt.Errorf("no weight of %s is quantized; name some with layers", r.Job.Model.Name), "quantize.layers", "quantize.skip", "quantize")
+	}
+	c.Methods = append(c.Methods, quantize.New(p))
+	return nil
+}
+
+// lastRestart is the step at which the schedule begins anew for the last time:
+// behind the last round of sparsification. 0 without.
+func lastRestart(c *trainer.Config) uint64 {
+	if n := len(c.Restarts); n > 0 {
+		return c.Restarts[n-1]
+	}
+	return 0
+}
+
+// quantizeConfig is the method's configuration; the job must have a quantize
+// section.
+func (j *Job) quantizeConfig() quantize.Config {
+	q := j.Quantize
+	return quantize.Config{Start: q.Start, Epochs: q.Epochs, Price: q.Price, Bits0: q.Bits0, Rate: q.Rate,
+		Noise: quantize.Noise(q.Noise), Scale: quantize.Scale(q.Scale), Rule: quantize.Rule(q.Rule), Bits: q.Bits,
+		Group: q.Group, Activations: quantize.Activations(q.Activations), Layers: q.Layers, Skip: q.Skip}
 }
 
 // trimmed is an error without the name of the method that reports it.

@@ -230,10 +230,10 @@ func (r *Resolved) Value(key string) (text string, ok bool) {
 }
 
 // methodGroups are the groups of keys that ask for a method.
-var methodGroups = []string{"grow", "sparsify"}
+var methodGroups = []string{"grow", "sparsify", "quantize"}
 
 // Plain reports whether a job trains an ordinary network, without methods.
-func (j *Job) Plain() bool { return j.Grow == nil && j.Sparsify == nil }
+func (j *Job) Plain() bool { return j.Grow == nil && j.Sparsify == nil && j.Quantize == nil }
 
 // Fixed is the job of the ordinary network, of full size from the start and
 // without any method, that a run is compared with, in the folder "fixed" of
@@ -245,7 +245,7 @@ func (r *Resolved) Fixed() *Resolved {
 			c.Origins[k] = o
 		}
 	}
-	c.Job.Grow, c.Job.Sparsify, c.Job.Compare.Fixed = nil, nil, false
+	c.Job.Grow, c.Job.Sparsify, c.Job.Quantize, c.Job.Compare.Fixed = nil, nil, nil, false
 	c.Job.Run.Dir = filepath.Join(r.Job.Run.Dir, "fixed")
 	return c
 }

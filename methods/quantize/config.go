@@ -75,7 +75,8 @@ type Config struct {
 	// Layers names the weights that are quantized, Skip those that are not; *
 	// stands for any part of a name: "layer*.conv?.weight". Without Layers
 	// they are all linear maps and convolutions but embeddings, depthwise
-	// kernels, recurrent weights, and convolutions of up to 4 image channels.
+	// kernels, recurrent weights, banks of templates, and convolutions of up
+	// to 4 image channels.
 	Layers []string `json:"layers,omitempty"`
 	Skip   []string `json:"skip,omitempty"`
 }
@@ -124,7 +125,7 @@ func (c *Config) Quantizes(p *graph.Param) bool {
 	if len(c.Layers) > 0 {
 		return matches(c.Layers, p.Name)
 	}
-	if p.In != n-2 || p.Out != n-1 || p.NoDecay || p.Init == graph.InitStd || strings.HasSuffix(p.Name, "hh.weight") {
+	if p.In != n-2 || p.Out != n-1 || p.NoDecay || p.Init == graph.InitStd || strings.HasSuffix(p.Name, "hh.weight") || strings.HasSuffix(p.Name, ".templates") {
 		return false
 	}
 	in := p.Axes[p.In]

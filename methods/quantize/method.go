@@ -111,7 +111,10 @@ func (m *Method) choose(r *trainer.Run) error {
 	if err != nil {
 		return err
 	}
-	mean, err := m.engine.fix()
+	if err := m.engine.fix(); err != nil {
+		return err
+	}
+	mean, err := m.engine.meanBits()
 	if err != nil {
 		return err
 	}
@@ -171,6 +174,13 @@ func (m *Method) stepped(r *trainer.Run) error {
 		}
 	}
 	m.fresh = was == PhaseQuant
+	if end {
+		mean, err := m.engine.meanBits()
+		if err != nil {
+			return err
+		}
+		r.Measure("bits", mean)
+	}
 	return m.engine.round(was == PhaseQuant, end)
 }
 

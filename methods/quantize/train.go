@@ -293,20 +293,33 @@ func (e *engine) levels(l *layer, chosen bool) ([]int, error) {
 	return p, nil
 }
 
-// fix chooses the whole bits for good and returns their mean over weights.
-func (e *engine) fix() (mean float64, err error) {
+// fix chooses the whole bits for good.
+func (e *engine) fix() error {
 	for _, l := range e.layers {
 		p, err := e.levels(l, false)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		v := make([]float32, len(p))
 		for c, b := range p {
 			v[c] = float32(b)
-			mean += float64(b) * float64(l.len()/l.channels) / float64(e.total)
 		}
 		if err := e.dev.WriteF32(l.bits.W, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// meanBits is the mean of the whole bits over all weights.
+func (e *engine) meanBits() (mean float64, err error) {
+	for _, l := range e.layers {
+		p, err := e.levels(l, true)
+		if err != nil {
 			return 0, err
+		}
+		for _, b := range p {
+			mean += float64(b) * float64(l.len()/l.channels) / float64(e.total)
 		}
 	}
 	return mean, nil
