@@ -6,8 +6,8 @@ import (
 	"github.com/espalier-ml/espalier/kernels"
 )
 
-// Convolutions are direct: no halo, no unfolding, and taps in the padding are
-// left out instead of multiplied by zero. The forward pass and the gradient by
+// Convolutions are direct, but for those of winograd.go: no halo, no unfolding,
+// and taps in the padding are left out instead of multiplied by zero. The forward pass and the gradient by
 // the input are one plan (conv_plan.go, conv_tile.go) over weights that a private
 // stage packs once a run; the gradient by the weights is a plan of its own
 // (conv_grad.go, conv_panel.go). Both rest on lists of pixels that meet the
@@ -31,6 +31,11 @@ func (l *lowering) conv(o *kernels.Conv2D) []stage {
 	if !g.fits() {
 		return nil
 	}
+	taps := passTaps(ps, g.kw)
+	pack := func(dst, wt []float32, b *convBlock) { packForward(dst, b, wt, &g, taps) }
+	if o.Bias == nil && o.Act == kernels.NoAct && g.winograd(g.c, g.k) {
+		return l.winograd("conv", newWinoPlan(g.n, g.h, g.w, g.c, g.k), o.X, o.W, o.Y, pack)
+	}
 	p := newConvPlan(g.n, g.h, g.w, g.c, g.oh, g.ow, g.k, g.Groups, ps)
 	if o.Bias != nil {
 		p.flags |= convBias
@@ -38,10 +43,7 @@ func (l *lowering) conv(o *kernels.Conv2D) []stage {
 	if o.Act == kernels.ReLU {
 		p.flags |= convReLU
 	}
-	taps := passTaps(ps, g.kw)
-	return l.convStages("conv", p, o.X, o.W, o.Bias, o.Y, func(dst, wt []float32, b *convBlock) {
-		packForward(dst, b, wt, &g, taps)
-	})
+	return l.convStages("conv", p, o.X, o.W, o.Bias, o.Y, pack)
 }
 
 func (l *lowering) convInput(o *kernels.ConvInput) []stage {
@@ -50,16 +52,19 @@ func (l *lowering) convInput(o *kernels.ConvInput) []stage {
 	if !g.fits() {
 		return nil
 	}
+	taps := passTaps(ps, g.kw)
+	pack := func(dst, wt []float32, b *convBlock) { packInput(dst, b, wt, &g, taps) }
+	if g.winograd(g.k, g.c) {
+		p := newWinoPlan(g.n, g.h, g.w, g.k, g.c)
+		p.acc = o.Acc
+		return l.winograd("conv-input", p, o.DY, o.W, o.DX, pack)
+	}
 	p := newConvPlan(g.n, g.oh, g.ow, g.k, g.h, g.w, g.c, g.Groups, ps)
 	p.acc = o.Acc
-	taps := passTaps(ps, g.kw)
-	pack := packInput
 	if p.depthwise {
-		pack = packForward
+		pack = func(dst, wt []float32, b *convBlock) { packForward(dst, b, wt, &g, taps) }
 	}
-	return l.convStages("conv-input", p, o.DY, o.W, nil, o.DX, func(dst, wt []float32, b *convBlock) {
-		pack(dst, b, wt, &g, taps)
-	})
+	return l.convStages("conv-input", p, o.DY, o.W, nil, o.DX, pack)
 }
 
 // fits tells whether an image and the weights can be addressed with 32-bit

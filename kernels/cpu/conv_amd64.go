@@ -47,3 +47,26 @@ func convPack16(dst, src unsafe.Pointer, rows, stride int)
 //
 //go:noescape
 func convTurn8(dst, src unsafe.Pointer, n, stride, width int)
+
+// winoRows writes r0-r2, r1+r2, r2-r1 and r1-r3 of n floats, a multiple of 8,
+// to four rows that lie step bytes apart.
+//
+//go:noescape
+func winoRows(dst unsafe.Pointer, step int, r0, r1, r2, r3 unsafe.Pointer, n int)
+
+// winoColumns does the same with the c floats, a multiple of 8, of pixels 2i
+// to 2i+3 of t for every tile i, into four planes.
+//
+//go:noescape
+func winoColumns(v, t unsafe.Pointer, tiles, c, plane int)
+
+// winoOutput computes 2x2 pixels of k floats, a multiple of 8, for each of
+// tiles that lie side by side: rows y0 and y1 of 16 planes from m on.
+//
+//go:noescape
+func winoOutput(y0, y1, m unsafe.Pointer, tiles, k, plane int, add bool)
+
+// winoWeights transforms n floats, a multiple of 8, of nine taps to 16 planes.
+//
+//go:noescape
+func winoWeights(dst, src unsafe.Pointer, n, dstStep, srcStep int)

@@ -20,3 +20,10 @@ func convPrefetch(unsafe.Pointer, int) {}
 
 func convPack16(_, _ unsafe.Pointer, _, _ int)   { panic("cpu: no convolution kernels") }
 func convTurn8(_, _ unsafe.Pointer, _, _, _ int) { panic("cpu: no convolution kernels") }
+
+func winoRows(_ unsafe.Pointer, _ int, _, _, _, _ unsafe.Pointer, _ int) {
+	panic("cpu: no convolution kernels")
+}
+func winoColumns(_, _ unsafe.Pointer, _, _, _ int)           { panic("cpu: no convolution kernels") }
+func winoOutput(_, _, _ unsafe.Pointer, _, _, _ int, _ bool) { panic("cpu: no convolution kernels") }
+func winoWeights(_, _ unsafe.Pointer, _, _, _ int)           { panic("cpu: no convolution kernels") }

@@ -15,6 +15,7 @@ type conv struct {
 var convs = []conv{
 	{1, 1, 1, 1, 1, 1, kernels.Conv{Stride: 1, Groups: 1}},
 	{2, 8, 8, 16, 16, 3, kernels.Conv{Stride: 1, Pad: 1, Groups: 1}},
+	{3, 8, 6, 24, 16, 3, kernels.Conv{Stride: 1, Pad: 1, Groups: 1}},
 	{2, 8, 8, 16, 32, 3, kernels.Conv{Stride: 2, Pad: 1, Groups: 1}},
 	{3, 7, 5, 3, 16, 3, kernels.Conv{Stride: 1, Pad: 1, Groups: 1}},
 	{1, 5, 6, 1, 1, 3, kernels.Conv{Stride: 1, Pad: 1, Groups: 1}},

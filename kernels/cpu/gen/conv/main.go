@@ -43,6 +43,7 @@ func generate() string {
 	}
 	a.routine("convTile", 4, false, kernel.tile)
 	a.pack()
+	a.winograd()
 	return a.text.String()
 }
 
