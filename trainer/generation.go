@@ -167,7 +167,7 @@ func (r *Run) reformed(f formation, took time.Duration) {
 // leave gives back what belongs to a generation. Where the run ends here by a
 // fault of this rank's own, the others learn it at once.
 func (r *Run) leave(comm collective.Comm, err error) {
-	r.regroup.Store(false)
+	defer r.regroup.Store(false) // what was asked until now is done
 	r.disassemble()
 	if err != nil && !errors.Is(err, errDrained) && !errors.Is(err, ErrDiverged) {
 		comm.Abort(err)

@@ -99,6 +99,9 @@ func Train(ctx context.Context, cfg Config, started func(*Run)) (Result, error) 
 	}
 	switch err := r.live(ctx); {
 	case errors.Is(err, ErrLeft):
+		if e := r.keep(ctx); e != nil {
+			err = fmt.Errorf("save before leaving: %w", e)
+		}
 		return Result{Step: r.Step, Samples: r.Samples(), Flops: r.flops, Seconds: r.seconds()}, err
 	case err != nil:
 		return Result{}, fmt.Errorf("step %d: %w", r.Step, err)

@@ -58,6 +58,23 @@ func (r *Run) save() error {
 	return nil
 }
 
+// keep saves the state that a rank leaves with, as all ranks may be leaving.
+func (r *Run) keep(ctx context.Context) error {
+	h := r.held
+	if r.saver == nil || h == nil || r.saved == h.State.Meta.Step+1 {
+		return nil
+	}
+	st := h.State
+	st.Meta.World, st.Meta.Tool, st.Meta.Created = r.info.World, "espalier", time.Now().UTC()
+	if err := st.Meta.SetPart("spent", h.spent); err != nil {
+		return err
+	}
+	if err := r.saver.Begin(st); err != nil {
+		return err
+	}
+	return r.saver.Wait(ctx)
+}
+
 // digest is the digest of parameters, statistics and optimizer state.
 func (r *Run) digest() (checkpoint.Sum, error) {
 	st, ts, err := r.state()
