@@ -1,0 +1,191 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/espalier-ml/espalier/trainer/metrics"
+)
+
+// buffer is an io.Writer for two goroutines.
+type buffer struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Buffer.Write(p)
+}
+
+func (b *buffer) text() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Buffer.String()
+}
+
+// trial is a run of toys under an agent.
+type trial struct {
+	t      *testing.T
+	finish string
+	seen   chan *metrics.Event
+	err    chan error
+	cancel context.CancelFunc
+	errs   *buffer
+	lone   *lone
+	last   *metrics.Event
+}
+
+func try(t *testing.T, role string, workers int, change func(*Config)) *trial {
+	t.Helper()
+	r := &trial{t: t, finish: filepath.Join(t.TempDir(), "finish"), seen: make(chan *metrics.Event, 1<<16), err: make(chan error, 1), errs: &buffer{}, lone: newLone()}
+	c := Config{Node: "a", Run: t.Name(), Session: r.lone, Workers: workers,
+		Env:    []string{roleKey + "=" + role, finishKey + "=" + r.finish, "GORACE=atexit_sleep_ms=0"},
+		Record: func(rec metrics.Record) { r.seen <- rec.(*metrics.Event) },
+		Log:    zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewDevelopmentEncoderConfig()), zapcore.AddSync(r.errs), zap.DebugLevel)),
+		Stdout: r.errs, Stderr: r.errs, Backoff: time.Millisecond, Grace: 20 * time.Second}
+	if change != nil {
+		change(&c)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	r.cancel = cancel
+	t.Cleanup(cancel)
+	t.Cleanup(func() {
+		if strings.Contains(r.errs.text(), "did not end in time") {
+			t.Errorf("workers had to be killed:\n%s", r.errs.text())
+		}
+	})
+	go func() { defer close(r.seen); r.err <- Run(ctx, c) }()
+	return r
+}
+
+// until waits for a step that is as wanted, or the end.
+func (r *trial) until(what string, ok func(*metrics.Event) bool) *metrics.Event {
+	r.t.Helper()
+	for e := range r.seen {
+		if e.Text != strconv.FormatInt(want(e.Step), 10) {
+			r.t.Fatalf("step %d: sum %s, want %d", e.Step, e.Text, want(e.Step))
+		}
+		if r.last != nil && e.Step > r.last.Step+1 {
+			r.t.Fatalf("step %d follows %d", e.Step, r.last.Step)
+		}
+		r.last = e
+		if ok(e) {
+			return e
+		}
+	}
+	r.t.Fatalf("never %s: %v\n%s", what, <-r.err, r.errs.text())
+	return nil
+}
+
+func (r *trial) world(n int) *metrics.Event {
+	r.t.Helper()
+	return r.until("a world of "+strconv.Itoa(n), func(e *metrics.Event) bool { return e.Batch == n })
+}
+
+// complete lets the run end and checks its result.
+func (r *trial) complete() {
+	r.t.Helper()
+	if err := os.WriteFile(r.finish, nil, 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+	for e := range r.seen {
+		if e.Text != strconv.FormatInt(want(e.Step), 10) {
+			r.t.Fatalf("step %d: sum %s, want %d", e.Step, e.Text, want(e.Step))
+		}
+	}
+	if err := <-r.err; err != nil {
+		r.t.Fatalf("%v\n%s", err, r.errs.text())
+	}
+}
+
+func TestComplete(t *testing.T) {
+	for _, workers := range []int{1, 2, 3} {
+		r := try(t, "toy", workers, nil)
+		r.world(workers)
+		r.complete()
+	}
+}
+
+// A worker that is killed or stopped is replaced; the others go on in place.
+func TestWorkerIsReplaced(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		signal syscall.Signal
+		first  bool
+	}{
+		{"killed, the first", syscall.SIGKILL, true},
+		{"killed", syscall.SIGKILL, false},
+		{"stopped", syscall.SIGSTOP, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := try(t, "toy", 2, func(c *Config) { c.Silence = 300 * time.Millisecond })
+			e := r.world(2)
+			victim := int(e.Params)
+			if !c.first {
+				victim = other(t, victim)
+			}
+			if err := syscall.Kill(victim, c.signal); err != nil {
+				t.Fatal(err)
+			}
+			r.world(1)
+			r.world(2)
+			r.complete()
+		})
+	}
+}
+
+// other finds another child of this process.
+func other(t *testing.T, pid int) int {
+	t.Helper()
+	files, err := filepath.Glob("/proc/self/task/*/children")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			continue
+		}
+		for _, field := range strings.Fields(string(b)) {
+			if n, err := strconv.Atoi(field); err == nil && n != pid {
+				return n
+			}
+		}
+	}
+	t.Skip("the kernel does not list children")
+	return 0
+}
+
+func TestWorkerThatKeepsDying(t *testing.T) {
+	r := try(t, "die", 1, func(c *Config) { c.Deaths = 3 })
+	err := <-r.err
+	var dying *DyingError
+	if !errors.As(err, &dying) || dying.Times != 3 || !strings.Contains(err.Error(), "worker 0: killed by signal 9") || !strings.Contains(err.Error(), "no memory left") {
+		t.Errorf("error %v, want one of 3 deaths with the last lines", err)
+	}
+}
+
+func TestStop(t *testing.T) {
+	r := try(t, "toy", 2, nil)
+	r.world(2)
+	r.cancel()
+	for range r.seen {
+	}
+	if err := <-r.err; !errors.Is(err, ErrStopped) {
+		t.Errorf("%v\n%s", err, r.errs.text())
+	}
+}
