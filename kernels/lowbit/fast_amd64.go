@@ -49,6 +49,15 @@ func roundAVX(dst, x *float32, n int, delta, most float32)
 //go:noescape
 func noiseAVX(dst *float32, keys *uint32, n, first int)
 
+//go:noescape
+func largerAVX(m, x *float32, n int)
+
+//go:noescape
+func downAVX(w, inverse, step *float32, n int, low, high, mid float32)
+
+//go:noescape
+func nearestAVX(w, inverse, step *float32, n int, low, high, mid float32)
+
 // tileAVX is tile in assembly. What it reads is within the slices: w has four
 // rows of blocks, a as many codes for every token.
 func tileAVX(bits, n int, sums *[2 * tileRows]int32, w []byte, a []int8, stride, blocks int) {

@@ -1624,3 +1624,75 @@ loop:
 	JNZ loop
 	VZEROUPPER
 	RET
+
+// func largerAVX(m, x *float32, n int): m = max(m, |x|), n a multiple of 8, > 0
+TEXT ·largerAVX(SB), NOSPLIT, $0-24
+	MOVQ m+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ n+16(FP), CX
+	VMOVDQU abs<>(SB), Y2
+
+loop:
+	VANDPS (SI), Y2, Y1
+	VMAXPS (DI), Y1, Y0
+	VMOVUPS Y0, (DI)
+	ADDQ $32, SI
+	ADDQ $32, DI
+	SUBQ $8, CX
+	JNZ loop
+	VZEROUPPER
+	RET
+
+// func downAVX(w, inverse, step *float32, n int, low, high, mid float32): n a multiple of 8, > 0
+TEXT ·downAVX(SB), NOSPLIT, $0-44
+	MOVQ w+0(FP), DI
+	MOVQ inverse+8(FP), SI
+	MOVQ step+16(FP), DX
+	MOVQ n+24(FP), CX
+	VBROADCASTSS low+32(FP), Y4
+	VBROADCASTSS high+36(FP), Y5
+	VBROADCASTSS mid+40(FP), Y6
+
+loop:
+	VMOVUPS (DI), Y0
+	VMULPS (SI), Y0, Y0
+	VROUNDPS $9, Y0, Y0
+	VMAXPS Y4, Y0, Y0
+	VMINPS Y5, Y0, Y0
+	VADDPS Y6, Y0, Y0
+	VMULPS (DX), Y0, Y0
+	VMOVUPS Y0, (DI)
+	ADDQ $32, DI
+	ADDQ $32, SI
+	ADDQ $32, DX
+	SUBQ $8, CX
+	JNZ loop
+	VZEROUPPER
+	RET
+
+// func nearestAVX(w, inverse, step *float32, n int, low, high, mid float32): n a multiple of 8, > 0
+TEXT ·nearestAVX(SB), NOSPLIT, $0-44
+	MOVQ w+0(FP), DI
+	MOVQ inverse+8(FP), SI
+	MOVQ step+16(FP), DX
+	MOVQ n+24(FP), CX
+	VBROADCASTSS low+32(FP), Y4
+	VBROADCASTSS high+36(FP), Y5
+	VBROADCASTSS mid+40(FP), Y6
+
+loop:
+	VMOVUPS (DI), Y0
+	VMULPS (SI), Y0, Y0
+	VROUNDPS $8, Y0, Y0
+	VMAXPS Y4, Y0, Y0
+	VMINPS Y5, Y0, Y0
+	VADDPS Y6, Y0, Y0
+	VMULPS (DX), Y0, Y0
+	VMOVUPS Y0, (DI)
+	ADDQ $32, DI
+	ADDQ $32, SI
+	ADDQ $32, DX
+	SUBQ $8, CX
+	JNZ loop
+	VZEROUPPER
+	RET

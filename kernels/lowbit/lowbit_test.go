@@ -227,6 +227,45 @@ func TestQuantizeStrangeNumbers(t *testing.T) {
 	}
 }
 
+// Rows of weights are rounded to the levels of the definition, and assembly
+// and portable Go agree to the bit.
+func TestRounderFollowsItsDefinition(t *testing.T) {
+	r := newRandom("rounder")
+	const n = 45
+	scales, rows := make([]float32, n), make([]float32, 40*n)
+	for i := range scales {
+		scales[i] = 0.1 + float32(r.below(1000))/500
+	}
+	for i := range rows {
+		rows[i] = scales[i%n] * (float32(r.below(4001))/2000 - 1)
+	}
+	for _, bits := range []int{1, 2, 3, 4, 8} {
+		rounder := NewRounder(bits, scales)
+		withBoth(t, func(t *testing.T) {
+			largest := make([]float32, n)
+			for k := 0; k < len(rows); k += n {
+				row := slices.Clone(rows[k : k+n])
+				rounder.Round(row)
+				Larger(largest, rows[k:k+n])
+				for i, got := range row {
+					w, m, span := rows[k+i], scales[i], float32(int(1)<<(bits-1))
+					q := float32(math.Floor(float64(w * (span / m))))
+					want := m / span * (max(-span, min(span-1, q)) + 0.5)
+					if bits == 8 {
+						want = m / 127 * float32(math.RoundToEven(float64(w*(127/m))))
+					}
+					if got != want {
+						t.Fatalf("%d bits: %v at scale %v becomes %v, want %v", bits, w, m, got, want)
+					}
+					if largest[i] < max(w, -w) {
+						t.Fatalf("column %d: largest %v, there is %v", i, largest[i], w)
+					}
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkDots(b *testing.B) {
 	for _, c := range []struct{ n, k, tokens int }{{512, 4608, 1}, {512, 4608, 4}, {4096, 4096, 1}, {8192, 8192, 1}, {256, 2304, 64}} {
 		for _, w := range []struct{ bits, act int }{{8, 8}, {4, 8}, {2, 8}, {1, 8}, {2, 4}, {1, 4}} {

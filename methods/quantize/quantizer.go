@@ -53,36 +53,3 @@ func Unsigned(q, bits int) byte {
 
 // Round is the nearest thing to w that a deployed network has: Level of Code.
 func Round(w, scale float64, bits int) float64 { return Level(Code(w, scale, bits), scale, bits) }
-
-// rounder rounds the weights of one row and precision in float32. Its codes
-// are those of Code for the float32 values of weight and scale but for
-// roundings of w·2^(p-1)/M next to a border.
-type rounder struct {
-	inverse   float32 // 2^(p-1)/M or 127/M
-	step      float32
-	low, high float32 // codes
-	mid       float32 // added to a code: ½ up to 4 bits, in steps of two
-}
-
-func newRounder(scale float32, bits int) rounder {
-	m := max(scale, minScale)
-	if bits == 8 {
-		return rounder{127 / m, m / 127, -127, 127, 0}
-	}
-	half := float32(int(1) << (bits - 1))
-	return rounder{half / m, m / half, -half, half - 1, 0.5}
-}
-
-// code is the code of a weight.
-func (r *rounder) code(w float32) float32 {
-	t := w * r.inverse
-	if r.mid == 0 {
-		t = float32(math.RoundToEven(float64(t)))
-	} else {
-		t = float32(math.Floor(float64(t)))
-	}
-	return max(r.low, min(r.high, t))
-}
-
-// level is the weight of a code.
-func (r *rounder) level(q float32) float32 { return r.step * (q + r.mid) }

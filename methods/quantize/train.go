@@ -1,8 +1,6 @@
 package quantize
 
 import (
-	"math"
-
 	"github.com/espalier-ml/espalier/kernels"
 	"github.com/espalier-ml/espalier/kernels/lowbit"
 	"github.com/espalier-ml/espalier/kernels/philox"
@@ -66,14 +64,7 @@ func (e *engine) load(l *layer) (w, gate []float32, err error) {
 func (e *engine) scales(l *layer, w []float32) []float32 {
 	m := make([]float32, l.outs)
 	for r := 0; r < len(w); r += l.outs {
-		for i, v := range w[r:][:l.outs] {
-			if v < 0 {
-				v = -v
-			}
-			if v > m[i] {
-				m[i] = v
-			}
-		}
+		lowbit.Larger(m, w[r:][:l.outs])
 	}
 	most := float32(minScale)
 	for _, v := range m {
@@ -359,34 +350,20 @@ func (e *engine) round(chosen, fold bool) error {
 
 // round rounds w in place; weights whose gate is closed stay 0.
 func (l *layer) round(w, gate, scale []float32, bits []int) {
-	rounders := map[int][]rounder{}
+	rounders := map[int]*lowbit.Rounder{}
 	for r := range l.rows {
 		p := bits[r%l.channels]
-		rs := rounders[p]
-		if rs == nil {
-			rs = make([]rounder, l.outs)
-			for i, m := range scale {
-				rs[i] = newRounder(m, p)
-			}
-			rounders[p] = rs
+		if rounders[p] == nil {
+			rounders[p] = lowbit.NewRounder(p, scale)
 		}
 		row := w[r*l.outs:][:l.outs]
-		if p == 8 {
-			for i := range rs {
-				row[i] = rs[i].level(rs[i].code(row[i]))
-			}
-		} else {
-			for i := range rs {
-				q := &rs[i]
-				t := float32(math.Floor(float64(row[i] * q.inverse)))
-				row[i] = q.step * (max(q.low, min(q.high, t)) + 0.5)
-			}
+		rounders[p].Round(row)
+		if gate == nil {
+			continue
 		}
-		if gate != nil {
-			for i, g := range gate[r*l.outs:][:l.outs] {
-				if g == 0 {
-					row[i] = 0
-				}
+		for i, g := range gate[r*l.outs:][:l.outs] {
+			if g == 0 {
+				row[i] = 0
 			}
 		}
 	}

@@ -101,8 +101,9 @@ func TestVectorsOfQuantizer(t *testing.T) {
 		equal(t, name+" q", q, c.Q)
 		near(t, name+" level", each(c.W, func(w float64) float64 { return Round(w, c.M, c.P) }), c.WHat)
 		equal(t, name+" straight through", c.GradOut, c.GradIn)
-		r := newRounder(float32(c.M), c.P)
-		nearTo(t, name+" float32", each(c.W, func(w float64) float64 { return float64(r.level(r.code(float32(w)))) }), c.WHat, 2e-5)
+		rounded := each(c.W, func(w float64) float32 { return float32(w) })
+		rounder(len(rounded), c.P, c.M).Round(rounded)
+		nearTo(t, name+" float32", each(rounded, func(w float32) float64 { return float64(w) }), c.WHat, 2e-5)
 		if c.P == 8 {
 			continue
 		}
@@ -119,9 +120,18 @@ func TestVectorsOfQuantizer(t *testing.T) {
 		name := fmt.Sprintf("ties %d p=%d", i, c.P)
 		equal(t, name, each(c.W, func(w float64) int { return Code(w, c.M, c.P) }), c.Q)
 		near(t, name+" level", each(c.W, func(w float64) float64 { return Round(w, c.M, c.P) }), c.WHat)
-		r := newRounder(float32(c.M), c.P)
-		equal(t, name+" float32", each(c.W, func(w float64) int { return int(r.code(float32(w))) }), c.Q)
+		r := rounder(1, c.P, c.M)
+		equal(t, name+" float32", each(c.W, func(w float64) int { return int(r.Code(0, float32(w))) }), c.Q)
 	}
+}
+
+// rounder is the one that training uses, for n columns of one scale.
+func rounder(n, bits int, scale float64) *lowbit.Rounder {
+	m := make([]float32, n)
+	for i := range m {
+		m[i] = float32(scale)
+	}
+	return lowbit.NewRounder(bits, m)
 }
 
 func TestVectorsOfRelaxation(t *testing.T) {

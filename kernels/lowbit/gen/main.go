@@ -43,6 +43,8 @@ func generate() string {
 	sumCodes()
 	round()
 	noise()
+	columns()
+	levels()
 	return b.String()
 }
 

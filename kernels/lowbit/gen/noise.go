@@ -63,3 +63,24 @@ func philox(c *[4]string, t string, key int) {
 	p("\tVPSRLQ $32, %s, %s\n\tVPXOR %s, %s, %s", c[0], t, t, c[3], c[3])
 	*c = [4]string{c[1], c[2], c[3], c[0]}
 }
+
+// columns is the largest magnitude of columns so far.
+func columns() {
+	p("\n// func largerAVX(m, x *float32, n int): m = max(m, |x|), n a multiple of 8, > 0")
+	p("TEXT ·largerAVX(SB), NOSPLIT, $0-24\n\tMOVQ m+0(FP), DI\n\tMOVQ x+8(FP), SI\n\tMOVQ n+16(FP), CX\n\tVMOVDQU abs<>(SB), Y2\n\nloop:")
+	p("\tVANDPS (SI), Y2, Y1\n\tVMAXPS (DI), Y1, Y0\n\tVMOVUPS Y0, (DI)\n\tADDQ $32, SI\n\tADDQ $32, DI\n\tSUBQ $8, CX\n\tJNZ loop\n\tVZEROUPPER\n\tRET")
+}
+
+// levels rounds weights to levels of their columns: down and half a step up,
+// or to the nearest.
+func levels() {
+	for _, v := range []struct {
+		name string
+		mode int
+	}{{"downAVX", 9}, {"nearestAVX", 8}} {
+		p("\n// func %s(w, inverse, step *float32, n int, low, high, mid float32): n a multiple of 8, > 0", v.name)
+		p("TEXT ·%s(SB), NOSPLIT, $0-44\n\tMOVQ w+0(FP), DI\n\tMOVQ inverse+8(FP), SI\n\tMOVQ step+16(FP), DX\n\tMOVQ n+24(FP), CX\n\tVBROADCASTSS low+32(FP), Y4\n\tVBROADCASTSS high+36(FP), Y5\n\tVBROADCASTSS mid+40(FP), Y6\n\nloop:", v.name)
+		p("\tVMOVUPS (DI), Y0\n\tVMULPS (SI), Y0, Y0\n\tVROUNDPS $%d, Y0, Y0\n\tVMAXPS Y4, Y0, Y0\n\tVMINPS Y5, Y0, Y0\n\tVADDPS Y6, Y0, Y0\n\tVMULPS (DX), Y0, Y0\n\tVMOVUPS Y0, (DI)", v.mode)
+		p("\tADDQ $32, DI\n\tADDQ $32, SI\n\tADDQ $32, DX\n\tSUBQ $8, CX\n\tJNZ loop\n\tVZEROUPPER\n\tRET")
+	}
+}
