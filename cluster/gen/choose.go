@@ -19,12 +19,36 @@ type choice struct {
 
 func wait(format string, args ...any) choice { return choice{waiting: fmt.Sprintf(format, args...)} }
 
-// choose picks the members of the generation after h.
+// choose picks the members of the generation after h. If it cannot do without
+// those that are to be left out, it tries once more with those of them that
+// are alive.
 func (m *Machine) choose(h *Record) choice {
 	if w := m.accounted(h); w != "" {
 		return wait("%s", w)
 	}
-	marks, retry := m.judge(h)
+	marks := m.judge(h)
+	c := m.choosing(h, marks)
+	if c.waiting == "" || h == nil {
+		return c
+	}
+	reprieved := false
+	marks = slices.Clone(marks)
+	for i := range marks {
+		k := &marks[i]
+		if k.Out && k.N == h.N+1 && h.has(k.Node, k.Boot) && !m.gone(k.Node, k.Boot) {
+			k.Out, reprieved = false, true
+		}
+	}
+	if !reprieved {
+		return c
+	}
+	if again := m.choosing(h, marks); again.waiting == "" {
+		return again
+	}
+	return c
+}
+
+func (m *Machine) choosing(h *Record, marks []Mark) choice {
 	blocked := func(id cluster.NodeID, boot string) bool {
 		return slices.ContainsFunc(marks, func(k Mark) bool { return k.Node == id && k.Boot == boot && k.Out })
 	}
@@ -57,10 +81,10 @@ func (m *Machine) choose(h *Record) choice {
 		}
 	}
 	need := m.cfg.MinNodes
-	if m.anydone(h) {
+	if m.anydone() {
 		need = 1 // what is left of the job is small, and the others will not come back
 	}
-	c := choice{nodes: in, marks: marks, retry: retry}
+	c := choice{nodes: in, marks: marks}
 	if len(in) < need {
 		c.waiting = fmt.Sprintf("%d of at least %d nodes", len(in), need)
 		return c
@@ -133,13 +157,10 @@ func (m *Machine) freeAt(h *Record, id cluster.NodeID) time.Duration {
 	return at
 }
 
-func (m *Machine) anydone(h *Record) bool {
-	if h == nil {
-		return false
-	}
-	return slices.ContainsFunc(h.Nodes, func(x cluster.Node) bool {
-		a := m.announced(x.ID)
-		return m.acked(&x, h.N).Done || a != nil && a.Boot == x.Boot && a.Done
+// anydone reports whether some node has completed the job.
+func (m *Machine) anydone() bool {
+	return slices.ContainsFunc(m.order, func(k *known) bool {
+		return k.ann != nil && k.ann.Done || k.ack != nil && k.ack.Done
 	})
 }
 
@@ -220,7 +241,7 @@ func (m *Machine) stopped(h *Record, next []cluster.Node) bool {
 		if a := m.acked(x, h.N); a.Broken || a.Drained || a.Done {
 			return true
 		}
-		if ann := m.announced(x.ID); ann != nil && ann.Boot != x.Boot {
+		if ann := m.announced(x.ID); ann != nil && (ann.Done || ann.Boot != x.Boot || ann.Left) {
 			return true
 		}
 		if m.healthOf(x.ID, x.Boot) == cluster.Departed {

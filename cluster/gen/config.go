@@ -61,7 +61,6 @@ const (
 	RuleChain                    // a node refuses a chain that does not extend its own
 	RuleStopped                  // a generation follows only when a member of the last has stopped it
 	RuleNewest                   // a generation has a member with the newest state that a living node holds
-	RuleRevise                   // writes are conditional on the revision read
 )
 
 // Defaults returns t with zero values replaced.

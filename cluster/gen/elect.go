@@ -1,5 +1,7 @@
 package gen
 
+import "fmt"
+
 // tick takes the time, and notices when the node itself was paused.
 func (m *Machine) tick(e Tick) {
 	if !e.Regular {
@@ -38,22 +40,35 @@ func (m *Machine) elect() {
 	}
 	l := m.leader
 	switch {
+	case m.leads() && m.head != nil && m.head.Term > l.Term:
+		m.claim(m.highestTerm()+1, false) // fails if there is a newer leader; else the store was emptied
 	case m.leads():
 		if m.now < m.beatAt {
 			m.wake(m.beatAt)
 			return
 		}
 		m.beat++
-		if m.put(KeyLeader, Leader{Node: m.self(), Boot: m.cfg.Self.Boot, Term: l.Term, Beat: m.beat}) {
+		if m.claim(l.Term, false) {
 			m.beatAt = m.now + m.cfg.Beat
 			m.wake(m.beatAt)
 		}
 	case m.leaving:
 	case l == nil || l.Resigned || m.gone(l.Node, l.Boot) || m.now-m.leaderAt >= m.cfg.LeaderTimeout:
-		m.put(KeyLeader, Leader{Node: m.self(), Boot: m.cfg.Self.Boot, Term: m.highestTerm() + 1})
+		m.claim(m.highestTerm()+1, false)
 	default:
 		m.wake(m.leaderAt + m.cfg.LeaderTimeout)
 	}
+}
+
+// claim writes the leader's key.
+func (m *Machine) claim(term uint64, resigned bool) bool {
+	l := Leader{Node: m.self(), Boot: m.cfg.Self.Boot, Term: term, Beat: m.beat, Resigned: resigned}
+	if m.leader != nil {
+		l.Store = m.leader.Store
+	} else {
+		l.Store = fmt.Sprintf("%s.%d", m.cfg.Self.Boot, m.life)
+	}
+	return m.put(KeyLeader, l)
 }
 
 func (m *Machine) highestTerm() (t uint64) {
@@ -72,6 +87,7 @@ func (m *Machine) highestTerm() (t uint64) {
 // resign lets others take over at once.
 func (m *Machine) resign() {
 	if m.leads() {
-		m.put(KeyLeader, Leader{Node: m.self(), Boot: m.cfg.Self.Boot, Term: m.leader.Term, Beat: m.beat + 1, Resigned: true})
+		m.beat++
+		m.claim(m.leader.Term, true)
 	}
 }

@@ -140,7 +140,7 @@ func (m *Machine) obey(h *Record) {
 		m.end(cluster.Order{Kind: cluster.Finished, N: h.N})
 	case len(h.Nodes) > 0 && (h.Nodes[0].Build != m.cfg.Self.Build || h.Nodes[0].Job != m.cfg.Self.Job):
 		m.exclude(fmt.Sprintf("node %s runs build %s, job %s; the run is build %s, job %s", m.self(), m.cfg.Self.Build, m.cfg.Self.Job, h.Nodes[0].Build, h.Nodes[0].Job))
-	case mine && h.N > c.ack.N && !m.done && (h.Phase == Forming || h.Phase == Running):
+	case mine && h.N > c.ack.N && !m.done && !m.left && (h.Phase == Forming || h.Phase == Running):
 		m.cur = current{ack: Ack{Boot: m.cfg.Self.Boot, N: h.N}, live: true}
 		m.do(Deliver{cluster.Order{Kind: cluster.Form, N: h.N, Generation: h.Generation()}})
 	case mine && h.N == c.ack.N && h.Phase == Draining && c.live && !c.told:

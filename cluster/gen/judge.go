@@ -3,7 +3,6 @@ package gen
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/espalier-ml/espalier/cluster"
 )
@@ -19,10 +18,10 @@ func (m *Machine) suspected(h *Record, x *cluster.Node) bool {
 }
 
 // judge returns the marks of the record that follows h: who is left out, and
-// what is remembered of others. retry is when a penalty ends.
-func (m *Machine) judge(h *Record) (marks []Mark, retry time.Duration) {
+// what is remembered of others.
+func (m *Machine) judge(h *Record) (marks []Mark) {
 	if h == nil {
-		return nil, 0
+		return nil
 	}
 	n := h.N + 1
 	ran := h.Phase == Running || h.Phase == Draining
@@ -72,7 +71,7 @@ func (m *Machine) judge(h *Record) (marks []Mark, retry time.Duration) {
 			set(x, out, why)
 		}
 	}
-	return marks, 0
+	return marks
 }
 
 // kept reports whether a node that was left out must stay out of one more generation.
@@ -88,7 +87,7 @@ func (m *Machine) kept(h *Record, k Mark) bool {
 // leaves it out of the next; a reason without out is remembered.
 func (m *Machine) sentence(h *Record, x *cluster.Node, condemned map[cluster.NodeID]bool) (out bool, why string) {
 	own := m.acked(x, h.N)
-	if ann := m.announced(x.ID); ann != nil && ann.Boot != x.Boot {
+	if ann := m.announced(x.ID); ann != nil && (ann.Boot != x.Boot || ann.Left) {
 		return false, "" // that start is over; the new one may come in
 	}
 	if m.gone(x.ID, x.Boot) {

@@ -35,6 +35,9 @@ type Leader struct {
 	Term     uint64         `json:"term"`
 	Beat     uint64         `json:"beat"`
 	Resigned bool           `json:"resigned,omitempty"`
+	// Store names the life of the store: drawn by whoever creates the key,
+	// kept by all who update it. Another one means that the store was emptied.
+	Store string `json:"store"`
 }
 
 // Announcement is the value of a key node.<id>: a cluster.Node and what the
@@ -43,6 +46,7 @@ type Announcement struct {
 	cluster.Node
 	N       uint64 `json:"n"` // newest generation that the node has on its disk
 	Leaving bool   `json:"leaving,omitempty"`
+	Left    bool   `json:"left,omitempty"` // takes part in nothing any more
 	Done    bool   `json:"done,omitempty"`
 }
 

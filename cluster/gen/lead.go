@@ -127,8 +127,12 @@ func (m *Machine) faulty(h *Record) (string, bool) {
 		case a.Broken:
 			return fmt.Sprintf("%s: %s", x.ID, a.Why), true
 		case a.Done:
+		case ann != nil && ann.Boot == x.Boot && ann.Done:
+			return fmt.Sprintf("node %s completed the job before", x.ID), true
 		case ann != nil && ann.Boot != x.Boot:
 			return fmt.Sprintf("node %s was started anew", x.ID), true
+		case ann != nil && ann.Left:
+			return fmt.Sprintf("node %s has left", x.ID), true
 		case m.gone(x.ID, x.Boot):
 			return fmt.Sprintf("node %s is %v", x.ID, m.healthOf(x.ID, x.Boot)), true
 		case h.Phase == Forming && !a.Opened && ann != nil && !subset(x.Workers, ann.Workers):
@@ -281,6 +285,10 @@ func (m *Machine) next(h *Record, cause string, wait time.Duration) {
 	c := m.choose(h)
 	d.waiting = c.waiting
 	if c.waiting != "" {
+		if h != nil && len(c.nodes) == 0 && m.anydone() {
+			m.phase(h, Done) // those that are left have the result
+			return
+		}
 		if h == nil {
 			d.noticed = 0
 		}

@@ -15,7 +15,9 @@ type Machine struct {
 	out []Action
 
 	// What the store says, as far as known. See view.go.
-	life    int
+	life    int      // of our picture of the store
+	store   string   // its name, see Leader.Store
+	stores  []string // earlier names
 	slots   map[string]*slot
 	leader  *Leader
 	head    *Record
@@ -33,6 +35,7 @@ type Machine struct {
 	step    uint64
 	stepped time.Duration // when the announcement was last written
 	leaving bool
+	left    bool // takes up nothing any more
 	spoken  bool // this start of the node has announced itself
 	done    bool
 	cur     current

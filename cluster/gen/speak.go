@@ -22,9 +22,12 @@ func (m *Machine) speak() {
 }
 
 func (m *Machine) announce() {
-	want := Announcement{Node: m.cfg.Self, N: m.memory.N, Leaving: m.leaving, Done: m.done}
+	want := Announcement{Node: m.cfg.Self, N: m.memory.N, Leaving: m.leaving, Left: m.left, Done: m.done}
 	want.Workers, want.Step = m.workers, m.step
 	have := m.announced(m.self())
+	if k := m.nodes[m.self()]; m.done && m.cur.ack.Done && (k.ack == nil || *k.ack != m.cur.ack) {
+		want.Done = false // first of all in which generation
+	}
 	if have != nil && have.Boot == want.Boot {
 		m.spoken = true
 		if m.head.has(m.self(), want.Boot) && m.head.N >= want.N {
@@ -33,7 +36,7 @@ func (m *Machine) announce() {
 		if sameAnnouncement(have, &want) {
 			return
 		}
-		if !have.Leaving && !want.Leaving && have.Done == want.Done && have.N == want.N &&
+		if have.Leaving == want.Leaving && have.Left == want.Left && have.Done == want.Done && have.N == want.N &&
 			slices.Equal(have.Workers, want.Workers) && m.cur.live && m.now < m.stepped+m.cfg.StepInterval {
 			m.wake(m.stepped + m.cfg.StepInterval) // only the step has changed
 			return
@@ -48,7 +51,7 @@ func (m *Machine) announce() {
 }
 
 func sameAnnouncement(a, b *Announcement) bool {
-	return a.Boot == b.Boot && a.N == b.N && a.Leaving == b.Leaving && a.Done == b.Done &&
+	return a.Boot == b.Boot && a.N == b.N && a.Leaving == b.Leaving && a.Left == b.Left && a.Done == b.Done &&
 		a.Step == b.Step && a.Host == b.Host && a.Build == b.Build && a.Job == b.Job &&
 		slices.Equal(a.Workers, b.Workers)
 }
@@ -66,8 +69,9 @@ func (m *Machine) part() {
 	if m.cur.ack.N != 0 && (k.ack == nil || *k.ack != m.cur.ack) {
 		return
 	}
-	if m.saving != nil || m.head.has(m.self(), m.cfg.Self.Boot) && m.head.N > m.cur.ack.N {
-		return // one more is about to be formed with it
+	if m.left = true; !k.ann.Left {
+		m.announce() // nothing is taken up from here on, and the others know
+		return
 	}
 	m.end(cluster.Order{Kind: cluster.Left, N: m.cur.ack.N})
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,6 +31,13 @@ func (m *Machine) forget() {
 	m.leader, m.head = nil, nil
 	m.nodes, m.order = make(map[cluster.NodeID]*known), nil
 	m.leaderAt = m.now
+}
+
+// emptied starts over with a store that has lost what it had.
+func (m *Machine) emptied(why string) {
+	m.do(Note{"the store was emptied: " + why})
+	m.forget()
+	m.do(Rewatch{})
 }
 
 func (m *Machine) slot(key string) *slot {
@@ -105,9 +113,7 @@ func (m *Machine) fetched(e Fetched) {
 			s.denied = m.now
 		}
 		if m.now-s.denied > m.cfg.StaleAfter {
-			m.do(Note{fmt.Sprintf("the store no longer has key %s: taking it for emptied", e.Fetch.Key)})
-			m.forget()
-			m.do(Rewatch{})
+			m.emptied(fmt.Sprintf("key %s is gone", e.Fetch.Key))
 			return
 		}
 		m.fetch(e.Fetch.Key, s)
@@ -118,6 +124,9 @@ func (m *Machine) fetched(e Fetched) {
 
 // seen takes a value of a key unless it is older than what is known.
 func (m *Machine) seen(e cluster.Entry) {
+	if e.Key == KeyLeader {
+		m.named(e)
+	}
 	s := m.slot(e.Key)
 	if e.Rev <= s.rev {
 		return
@@ -129,6 +138,20 @@ func (m *Machine) seen(e cluster.Entry) {
 	if err := m.read(e); err != nil {
 		m.do(Note{fmt.Sprintf("key %s, revision %d: %v", e.Key, e.Rev, err)})
 	}
+}
+
+// named looks at the name of the store, under any revision: an emptied store
+// may count them from one again.
+func (m *Machine) named(e cluster.Entry) {
+	var l Leader
+	if decode(e.Value, &l) != nil || l.Store == m.store || slices.Contains(m.stores, l.Store) {
+		return // a name of the past comes from a message that was late
+	}
+	if m.store != "" {
+		m.stores = append(m.stores, m.store)
+		m.emptied("the leader's key was made anew")
+	}
+	m.store = l.Store
 }
 
 // read decodes a value into its place. What cannot be read counts as absent.
