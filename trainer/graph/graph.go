@@ -187,6 +187,19 @@ func (g *Graph) emit(op kernels.Op) {
 // Ops is the number of operations so far.
 func (g *Graph) Ops() int { return len(g.ops) }
 
+// Forward lists the ops of a graph traced for evaluation, fused as they are
+// compiled, in order. They must not be changed.
+func (g *Graph) Forward() []kernels.Op {
+	if g.cfg.Train {
+		fail("forward ops of a training graph")
+	}
+	if g.forward == 0 {
+		g.fuse()
+		g.forward = len(g.ops)
+	}
+	return g.ops
+}
+
 // Shape is the value's current shape.
 func (v *Value) Shape() []int { return v.T.Shape }
 
