@@ -7,11 +7,12 @@ import (
 )
 
 // Convolutions are direct, but for those of winograd.go: no halo, no unfolding,
-// and taps in the padding are left out instead of multiplied by zero. The forward pass and the gradient by
-// the input are one plan (conv_plan.go, conv_tile.go) over weights that a private
-// stage packs once a run; the gradient by the weights is a plan of its own
-// (conv_grad.go, conv_panel.go). Both rest on lists of pixels that meet the
-// same taps (conv_geometry.go), and on kernels that take such lists.
+// and taps in the padding are left out instead of multiplied by zero. The
+// forward pass and the gradient by the input are one plan (conv_plan.go,
+// conv_tile.go) over weights that a private stage packs once a run; the
+// gradient by the weights is a plan of its own (conv_grad.go, conv_panel.go).
+// Both rest on lists of pixels that meet the same taps (conv_geometry.go), and
+// on kernels that take such lists.
 
 func lowerConv(l *lowering, op kernels.Op) []stage {
 	switch o := op.(type) {

@@ -48,25 +48,35 @@ func convPack16(dst, src unsafe.Pointer, rows, stride int)
 //go:noescape
 func convTurn8(dst, src unsafe.Pointer, n, stride, width int)
 
-// winoRows writes r0-r2, r1+r2, r2-r1 and r1-r3 of n floats, a multiple of 8,
-// to four rows that lie step bytes apart.
+// winoRows writes r0-r2, r1+r2, r2-r1 and r1-r3 of n ≥ 8 floats to four rows
+// that lie step bytes apart.
 //
 //go:noescape
 func winoRows(dst unsafe.Pointer, step int, r0, r1, r2, r3 unsafe.Pointer, n int)
 
-// winoColumns does the same with the c floats, a multiple of 8, of pixels 2i
-// to 2i+3 of t for every tile i, into four planes.
+// winoColumns does the same with the c ≥ 8 floats of pixels 2i to 2i+3 of t
+// for every tile i, into four planes.
 //
 //go:noescape
 func winoColumns(v, t unsafe.Pointer, tiles, c, plane int)
 
-// winoOutput computes 2x2 pixels of k floats, a multiple of 8, for each of
-// tiles that lie side by side: rows y0 and y1 of 16 planes from m on.
+// winoOutput computes 2x2 pixels of k ≥ 8 floats for each of tiles that lie
+// side by side, width floats apart, in 16 planes from m on: rows y0 and y1.
 //
 //go:noescape
-func winoOutput(y0, y1, m unsafe.Pointer, tiles, k, plane int, add bool)
+func winoOutput(y0, y1, m unsafe.Pointer, tiles, k, width, plane int, add bool)
+
+// winoSpread writes 16 planes of tiles of k ≥ 8 floats from rows y0 and y1.
+//
+//go:noescape
+func winoSpread(v, y0, y1 unsafe.Pointer, tiles, k, plane int)
 
 // winoWeights transforms n floats, a multiple of 8, of nine taps to 16 planes.
 //
 //go:noescape
 func winoWeights(dst, src unsafe.Pointer, n, dstStep, srcStep int)
+
+// winoFold transforms n floats, a multiple of 8, of 16 planes to nine taps.
+//
+//go:noescape
+func winoFold(dst, src unsafe.Pointer, n, dstStep, srcStep int)

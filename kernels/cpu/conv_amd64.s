@@ -12935,6 +12935,18 @@ line:
 done:
 	RET
 
+DATA winoHalf<>+0(SB)/4, $0.5
+GLOBL winoHalf<>(SB), (8+16), $4
+DATA winoMask<>+0(SB)/8, $0x0
+DATA winoMask<>+8(SB)/8, $0x0
+DATA winoMask<>+16(SB)/8, $0x0
+DATA winoMask<>+24(SB)/8, $0x0
+DATA winoMask<>+32(SB)/8, $0xffffffffffffffff
+DATA winoMask<>+40(SB)/8, $0xffffffffffffffff
+DATA winoMask<>+48(SB)/8, $0xffffffffffffffff
+DATA winoMask<>+56(SB)/8, $0xffffffffffffffff
+GLOBL winoMask<>(SB), (8+16), $64
+
 // func winoRows(dst unsafe.Pointer, step int, r0, r1, r2, r3 unsafe.Pointer, n int)
 TEXT ·winoRows(SB), NOSPLIT, $0-56
 	MOVQ dst+0(FP), DI
@@ -12944,7 +12956,10 @@ TEXT ·winoRows(SB), NOSPLIT, $0-56
 	MOVQ r2+32(FP), R10
 	MOVQ r3+40(FP), R11
 	MOVQ n+48(FP), CX
-	LEAQ (DX)(DX*2), BX
+	SHLQ $2, CX
+	LEAQ (DI)(DX*1), R12
+	LEAQ (R12)(DX*1), R13
+	LEAQ (R13)(DX*1), R15
 	XORL AX, AX
 
 loop:
@@ -12956,14 +12971,23 @@ loop:
 	VADDPS Y2, Y1, Y5
 	VSUBPS Y1, Y2, Y6
 	VSUBPS Y3, Y1, Y7
-	VMOVUPS Y4, (DI)
-	VMOVUPS Y5, (DI)(DX*1)
-	VMOVUPS Y6, (DI)(DX*2)
-	VMOVUPS Y7, (DI)(BX*1)
+	VMOVUPS Y4, (DI)(AX*1)
+	VMOVUPS Y5, (R12)(AX*1)
+	VMOVUPS Y6, (R13)(AX*1)
+	VMOVUPS Y7, (R15)(AX*1)
+	SUBQ $32, CX
+	JLE end
+	CMPQ CX, $32
+	JLT last
 	ADDQ $32, AX
-	ADDQ $32, DI
-	SUBQ $8, CX
-	JG loop
+	JMP loop
+
+last:
+	ADDQ CX, AX
+	MOVQ $32, CX
+	JMP loop
+
+end:
 	VZEROUPPER
 	RET
 
@@ -12971,56 +12995,80 @@ loop:
 TEXT ·winoColumns(SB), NOSPLIT, $0-40
 	MOVQ v+0(FP), DI
 	MOVQ t+8(FP), SI
-	MOVQ tiles+16(FP), R8
-	MOVQ c+24(FP), R9
-	MOVQ plane+32(FP), DX
-	LEAQ (DX)(DX*2), BX
-	SHLQ $2, R9
-	LEAQ (R9)(R9*2), R10
+	MOVQ tiles+16(FP), DX
+	MOVQ c+24(FP), BX
+	MOVQ plane+32(FP), R8
+	SHLQ $2, BX
+	LEAQ (DI)(R8*1), R9
+	LEAQ (R9)(R8*1), R10
+	LEAQ (R10)(R8*1), R11
+	LEAQ (SI)(BX*1), R12
+	LEAQ (R12)(BX*1), R13
+	LEAQ (R13)(BX*1), R15
 
 tile:
-	MOVQ R9, CX
+	MOVQ BX, CX
+	XORL AX, AX
 
 loop:
-	VMOVUPS (SI), Y0
-	VMOVUPS (SI)(R9*1), Y1
-	VMOVUPS (SI)(R9*2), Y2
-	VMOVUPS (SI)(R10*1), Y3
+	VMOVUPS (SI)(AX*1), Y0
+	VMOVUPS (R12)(AX*1), Y1
+	VMOVUPS (R13)(AX*1), Y2
+	VMOVUPS (R15)(AX*1), Y3
 	VSUBPS Y2, Y0, Y4
 	VADDPS Y2, Y1, Y5
 	VSUBPS Y1, Y2, Y6
 	VSUBPS Y3, Y1, Y7
-	VMOVUPS Y4, (DI)
-	VMOVUPS Y5, (DI)(DX*1)
-	VMOVUPS Y6, (DI)(DX*2)
-	VMOVUPS Y7, (DI)(BX*1)
-	ADDQ $32, SI
-	ADDQ $32, DI
+	VMOVUPS Y4, (DI)(AX*1)
+	VMOVUPS Y5, (R9)(AX*1)
+	VMOVUPS Y6, (R10)(AX*1)
+	VMOVUPS Y7, (R11)(AX*1)
 	SUBQ $32, CX
-	JG loop
-	ADDQ R9, SI
-	DECQ R8
+	JLE end
+	CMPQ CX, $32
+	JLT last
+	ADDQ $32, AX
+	JMP loop
+
+last:
+	ADDQ CX, AX
+	MOVQ $32, CX
+	JMP loop
+
+end:
+	LEAQ (SI)(BX*2), SI
+	LEAQ (R12)(BX*2), R12
+	LEAQ (R13)(BX*2), R13
+	LEAQ (R15)(BX*2), R15
+	ADDQ BX, DI
+	ADDQ BX, R9
+	ADDQ BX, R10
+	ADDQ BX, R11
+	DECQ DX
 	JNZ tile
 	VZEROUPPER
 	RET
 
-// func winoOutput(y0, y1, m unsafe.Pointer, tiles, k, plane int, add bool)
-TEXT ·winoOutput(SB), NOSPLIT, $0-49
+// func winoOutput(y0, y1, m unsafe.Pointer, tiles, k, width, plane int, add bool)
+TEXT ·winoOutput(SB), NOSPLIT, $0-57
 	MOVQ y0+0(FP), R8
 	MOVQ y1+8(FP), R9
 	MOVQ m+16(FP), SI
 	MOVQ tiles+24(FP), R10
 	MOVQ k+32(FP), R11
-	MOVQ plane+40(FP), DX
-	MOVBLZX add+48(FP), AX
+	MOVQ plane+48(FP), DX
 	LEAQ (DX)(DX*2), BX
 	SHLQ $2, R11
+	LEAQ (R8)(R11*1), R12
+	LEAQ (R9)(R11*1), R13
 
 tile:
 	MOVQ R11, CX
+	XORL AX, AX
+	VCMPPS $15, Y15, Y15, Y15
 
 loop:
-	MOVQ SI, DI
+	LEAQ (SI)(AX*1), DI
 	VMOVUPS (DI), Y4
 	VMOVUPS (DI)(DX*1), Y5
 	VMOVUPS (DI)(DX*2), Y6
@@ -13064,32 +13112,124 @@ loop:
 	VSUBPS (DI)(BX*1), Y8, Y10
 	VSUBPS Y9, Y2, Y2
 	VSUBPS Y10, Y3, Y3
-	TESTL AX, AX
-	JZ store
-	VADDPS (R8), Y0, Y0
-	VADDPS (R8)(R11*1), Y1, Y1
-	VADDPS (R9), Y2, Y2
-	VADDPS (R9)(R11*1), Y3, Y3
+	CMPB add+56(FP), $0
+	JEQ store
+	VANDPS Y15, Y0, Y0
+	VADDPS (R8)(AX*1), Y0, Y0
+	VANDPS Y15, Y1, Y1
+	VADDPS (R12)(AX*1), Y1, Y1
+	VANDPS Y15, Y2, Y2
+	VADDPS (R9)(AX*1), Y2, Y2
+	VANDPS Y15, Y3, Y3
+	VADDPS (R13)(AX*1), Y3, Y3
 
 store:
-	VMOVUPS Y0, (R8)
-	VMOVUPS Y1, (R8)(R11*1)
-	VMOVUPS Y2, (R9)
-	VMOVUPS Y3, (R9)(R11*1)
-	ADDQ $32, SI
-	ADDQ $32, R8
-	ADDQ $32, R9
+	VMOVUPS Y0, (R8)(AX*1)
+	VMOVUPS Y1, (R12)(AX*1)
+	VMOVUPS Y2, (R9)(AX*1)
+	VMOVUPS Y3, (R13)(AX*1)
 	SUBQ $32, CX
-	JG loop
-	ADDQ R11, R8
-	ADDQ R11, R9
+	JLE end
+	CMPQ CX, $32
+	JLT last
+	ADDQ $32, AX
+	JMP loop
+
+last:
+	LEAQ winoMask<>(SB), DI
+	VMOVUPS (DI)(CX*1), Y15
+	ADDQ CX, AX
+	MOVQ $32, CX
+	JMP loop
+
+end:
+	MOVQ width+40(FP), CX
+	LEAQ (SI)(CX*4), SI
+	LEAQ (R8)(R11*2), R8
+	LEAQ (R9)(R11*2), R9
+	LEAQ (R12)(R11*2), R12
+	LEAQ (R13)(R11*2), R13
 	DECQ R10
 	JNZ tile
 	VZEROUPPER
 	RET
 
-DATA winoHalf<>+0(SB)/4, $0.5
-GLOBL winoHalf<>(SB), (8+16), $4
+// func winoSpread(v, y0, y1 unsafe.Pointer, tiles, k, plane int)
+TEXT ·winoSpread(SB), NOSPLIT, $0-48
+	MOVQ v+0(FP), DI
+	MOVQ y0+8(FP), R8
+	MOVQ y1+16(FP), R9
+	MOVQ tiles+24(FP), R10
+	MOVQ k+32(FP), R11
+	MOVQ plane+40(FP), DX
+	LEAQ (DX)(DX*2), BX
+	SHLQ $2, R11
+	LEAQ (R8)(R11*1), R12
+	LEAQ (R9)(R11*1), R13
+
+tile:
+	MOVQ R11, CX
+	XORL AX, AX
+
+loop:
+	LEAQ (DI)(AX*1), SI
+	VMOVUPS (R8)(AX*1), Y0
+	VMOVUPS (R12)(AX*1), Y1
+	VMOVUPS (R9)(AX*1), Y2
+	VMOVUPS (R13)(AX*1), Y3
+	VADDPS Y2, Y0, Y4
+	VADDPS Y3, Y1, Y5
+	VSUBPS Y2, Y0, Y6
+	VSUBPS Y3, Y1, Y7
+	VADDPS Y1, Y0, Y8
+	VSUBPS Y1, Y0, Y9
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y8, (SI)(DX*1)
+	VMOVUPS Y9, (SI)(DX*2)
+	VMOVUPS Y1, (SI)(BX*1)
+	LEAQ (SI)(DX*4), SI
+	VADDPS Y5, Y4, Y8
+	VSUBPS Y5, Y4, Y9
+	VMOVUPS Y4, (SI)
+	VMOVUPS Y8, (SI)(DX*1)
+	VMOVUPS Y9, (SI)(DX*2)
+	VMOVUPS Y5, (SI)(BX*1)
+	LEAQ (SI)(DX*4), SI
+	VADDPS Y7, Y6, Y8
+	VSUBPS Y7, Y6, Y9
+	VMOVUPS Y6, (SI)
+	VMOVUPS Y8, (SI)(DX*1)
+	VMOVUPS Y9, (SI)(DX*2)
+	VMOVUPS Y7, (SI)(BX*1)
+	LEAQ (SI)(DX*4), SI
+	VADDPS Y3, Y2, Y8
+	VSUBPS Y3, Y2, Y9
+	VMOVUPS Y2, (SI)
+	VMOVUPS Y8, (SI)(DX*1)
+	VMOVUPS Y9, (SI)(DX*2)
+	VMOVUPS Y3, (SI)(BX*1)
+	SUBQ $32, CX
+	JLE end
+	CMPQ CX, $32
+	JLT last
+	ADDQ $32, AX
+	JMP loop
+
+last:
+	ADDQ CX, AX
+	MOVQ $32, CX
+	JMP loop
+
+end:
+	ADDQ R11, DI
+	LEAQ (R8)(R11*2), R8
+	LEAQ (R9)(R11*2), R9
+	LEAQ (R12)(R11*2), R12
+	LEAQ (R13)(R11*2), R13
+	DECQ R10
+	JNZ tile
+	VZEROUPPER
+	RET
 
 // func winoWeights(dst, src unsafe.Pointer, n, dstStep, srcStep int)
 TEXT ·winoWeights(SB), NOSPLIT, $0-40
@@ -13174,6 +13314,104 @@ loop:
 	VMOVUPS Y12, (R11)(DX*1)
 	VMOVUPS Y13, (R11)(DX*2)
 	VMOVUPS Y11, (R11)(BX*1)
+	ADDQ $32, SI
+	ADDQ $32, DI
+	SUBQ $8, CX
+	JG loop
+	VZEROUPPER
+	RET
+
+// func winoFold(dst, src unsafe.Pointer, n, dstStep, srcStep int)
+TEXT ·winoFold(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ n+16(FP), CX
+	MOVQ dstStep+24(FP), DX
+	MOVQ srcStep+32(FP), R8
+	VBROADCASTSS winoHalf<>(SB), Y15
+
+loop:
+	MOVQ SI, R10
+	MOVQ DI, R11
+	LEAQ (R10)(R8*8), R12
+	LEAQ (R12)(R8*4), R13
+	VMOVUPS (R10)(R8*4), Y13
+	VADDPS (R12), Y13, Y12
+	VSUBPS (R12), Y13, Y13
+	VMULPS Y15, Y12, Y12
+	VMULPS Y15, Y13, Y1
+	VADDPS (R10), Y12, Y0
+	VSUBPS (R13), Y12, Y2
+	ADDQ R8, R10
+	LEAQ (R10)(R8*8), R12
+	LEAQ (R12)(R8*4), R13
+	VMOVUPS (R10)(R8*4), Y13
+	VADDPS (R12), Y13, Y12
+	VSUBPS (R12), Y13, Y13
+	VMULPS Y15, Y12, Y12
+	VMULPS Y15, Y13, Y4
+	VADDPS (R10), Y12, Y3
+	VSUBPS (R13), Y12, Y5
+	ADDQ R8, R10
+	LEAQ (R10)(R8*8), R12
+	LEAQ (R12)(R8*4), R13
+	VMOVUPS (R10)(R8*4), Y13
+	VADDPS (R12), Y13, Y12
+	VSUBPS (R12), Y13, Y13
+	VMULPS Y15, Y12, Y12
+	VMULPS Y15, Y13, Y7
+	VADDPS (R10), Y12, Y6
+	VSUBPS (R13), Y12, Y8
+	ADDQ R8, R10
+	LEAQ (R10)(R8*8), R12
+	LEAQ (R12)(R8*4), R13
+	VMOVUPS (R10)(R8*4), Y13
+	VADDPS (R12), Y13, Y12
+	VSUBPS (R12), Y13, Y13
+	VMULPS Y15, Y12, Y12
+	VMULPS Y15, Y13, Y10
+	VADDPS (R10), Y12, Y9
+	VSUBPS (R13), Y12, Y11
+	ADDQ R8, R10
+	VMOVUPS Y3, Y13
+	VADDPS Y6, Y13, Y12
+	VSUBPS Y6, Y13, Y13
+	VMULPS Y15, Y12, Y12
+	VMULPS Y15, Y13, Y14
+	VADDPS Y0, Y12, Y13
+	VSUBPS Y9, Y12, Y12
+	VMOVUPS Y13, (R11)
+	ADDQ DX, R11
+	VMOVUPS Y14, (R11)
+	ADDQ DX, R11
+	VMOVUPS Y12, (R11)
+	ADDQ DX, R11
+	VMOVUPS Y4, Y13
+	VADDPS Y7, Y13, Y12
+	VSUBPS Y7, Y13, Y13
+	VMULPS Y15, Y12, Y12
+	VMULPS Y15, Y13, Y14
+	VADDPS Y1, Y12, Y13
+	VSUBPS Y10, Y12, Y12
+	VMOVUPS Y13, (R11)
+	ADDQ DX, R11
+	VMOVUPS Y14, (R11)
+	ADDQ DX, R11
+	VMOVUPS Y12, (R11)
+	ADDQ DX, R11
+	VMOVUPS Y5, Y13
+	VADDPS Y8, Y13, Y12
+	VSUBPS Y8, Y13, Y13
+	VMULPS Y15, Y12, Y12
+	VMULPS Y15, Y13, Y14
+	VADDPS Y2, Y12, Y13
+	VSUBPS Y11, Y12, Y12
+	VMOVUPS Y13, (R11)
+	ADDQ DX, R11
+	VMOVUPS Y14, (R11)
+	ADDQ DX, R11
+	VMOVUPS Y12, (R11)
+	ADDQ DX, R11
 	ADDQ $32, SI
 	ADDQ $32, DI
 	SUBQ $8, CX

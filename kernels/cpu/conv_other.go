@@ -24,6 +24,8 @@ func convTurn8(_, _ unsafe.Pointer, _, _, _ int) { panic("cpu: no convolution ke
 func winoRows(_ unsafe.Pointer, _ int, _, _, _, _ unsafe.Pointer, _ int) {
 	panic("cpu: no convolution kernels")
 }
-func winoColumns(_, _ unsafe.Pointer, _, _, _ int)           { panic("cpu: no convolution kernels") }
-func winoOutput(_, _, _ unsafe.Pointer, _, _, _ int, _ bool) { panic("cpu: no convolution kernels") }
-func winoWeights(_, _ unsafe.Pointer, _, _, _ int)           { panic("cpu: no convolution kernels") }
+func winoColumns(_, _ unsafe.Pointer, _, _, _ int)              { panic("cpu: no convolution kernels") }
+func winoOutput(_, _, _ unsafe.Pointer, _, _, _, _ int, _ bool) { panic("cpu: no convolution kernels") }
+func winoSpread(_, _, _ unsafe.Pointer, _, _, _ int)            { panic("cpu: no convolution kernels") }
+func winoWeights(_, _ unsafe.Pointer, _, _, _ int)              { panic("cpu: no convolution kernels") }
+func winoFold(_, _ unsafe.Pointer, _, _, _ int)                 { panic("cpu: no convolution kernels") }

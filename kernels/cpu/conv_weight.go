@@ -15,6 +15,8 @@ func (l *lowering) convWeight(o *kernels.ConvWeight) []stage {
 	switch {
 	case !g.fits():
 		return nil
+	case g.winogradWeights():
+		return l.convWeightWinograd(o, newWinoGradPlan(&g))
 	case g.wantsPanels():
 		return l.convWeightPanels(o, newPanelPlan(g))
 	}
