@@ -1,12 +1,24 @@
 // Package control holds the stores in which a run keeps its generations.
 //
 // All of them are a [cluster.Store]: a small key-value store with
-// compare-and-swap. [Memory] lives in one process and has hooks for faults;
-// it serves tests. Package storetest is the suite that every store passes.
+// compare-and-swap. [KV] is a bucket of NATS JetStream, in servers that
+// control nodes embed ([StartServer]) or in servers that exist already.
+// [Memory] lives in one process and has hooks for faults; it serves tests.
+// Package storetest is the suite that every store passes.
 //
-//	store := control.NewMemory()
+//	server, err := control.StartServer(control.ServerConfig{...}) // on control nodes
+//	store, err := control.Connect(ctx, control.Config{Run: "fig", Server: server, ...})
 //	rev, err := store.Create(ctx, "gen", record)     // ErrExists if another was first
 //	rev, err = store.Update(ctx, "gen", next, rev)   // ErrConflict if it changed since
+//
+// # The control set
+//
+// One or three nodes embed a server; which ones is fixed when the run begins.
+// With three, any one may die: its contents are on the others. While its
+// successor as leader of the bucket is elected, writes fail with
+// [ErrUnavailable] for the 4 to 9 s that NATS waits before an election (less
+// after an orderly end); training does not wait for it. Every write is on disk before it is
+// acknowledged.
 //
 // # What a store promises
 //
