@@ -12,13 +12,12 @@ import (
 	"sync"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/espalier-ml/espalier/collective"
 )
 
 // mesh connects a rank with all others: it dials the ranks below its own and
-// accepts those above. It lives as long as Open.
+// accepts those above. It works as long as Open; after that it serves to tell
+// strays what they are.
 type mesh struct {
 	o     *Options
 	own   hello // with to and link left open
@@ -33,11 +32,7 @@ type mesh struct {
 	over    bool          // connect has returned
 }
 
-const (
-	maxGreetings = 64              // connections that have not proved what they are
-	greetingTime = 5 * time.Second // each has for that
-	maxBackoff   = 250 * time.Millisecond
-)
+const maxBackoff = 250 * time.Millisecond
 
 func newMesh(gen collective.Gen, self collective.Rank, addrs []string, o *Options) *mesh {
 	world := len(addrs)
@@ -63,7 +58,7 @@ func (m *mesh) connect(ctx context.Context) error {
 	defer cancel()
 	ctx, fail := context.WithCancelCause(ctx)
 	var wg sync.WaitGroup
-	err := m.listen(ctx, &wg)
+	hangUp, err := m.listen(ctx)
 	if err == nil {
 		for r := range int(m.own.from) {
 			for l := range m.conns[r] {
@@ -80,10 +75,11 @@ func (m *mesh) connect(ctx context.Context) error {
 			err = m.incomplete(context.Cause(ctx))
 		}
 	}
-	fail(nil) // ends the listener and whoever is still greeting
+	fail(nil) // ends whoever still dials
 	m.mu.Lock()
 	m.over = true
 	m.mu.Unlock()
+	hangUp()
 	wg.Wait()
 	if err != nil {
 		m.closeAll()
@@ -141,64 +137,43 @@ func (m *mesh) place(rank, link int, c net.Conn) {
 	}
 }
 
-// listen accepts connections until ctx ends.
-func (m *mesh) listen(ctx context.Context, wg *sync.WaitGroup) error {
+// listen answers connections, if others dial this rank, and returns what ends
+// that.
+func (m *mesh) listen(ctx context.Context) (end func(), err error) {
+	port := m.o.Port
+	if port == nil {
+		if port, err = m.ownPort(ctx); port == nil {
+			return func() {}, err
+		}
+	}
+	if a, ok := port.ln.Addr().(*net.TCPAddr); ok && m.o.Plain && !a.IP.IsLoopback() {
+		err = fmt.Errorf("listener at %v: plain text is for loopback only; configure TLS", a)
+	} else {
+		port.serve(m)
+	}
+	if m.o.Port != nil {
+		return func() {}, err
+	}
+	return func() { port.Close() }, err
+}
+
+// ownPort is one for this group alone; nil for the last rank, which nobody
+// dials.
+func (m *mesh) ownPort(ctx context.Context) (*Port, error) {
 	ln := m.o.Listener
-	if int(m.own.from) == len(m.addrs)-1 { // nobody dials the last rank
+	if int(m.own.from) == len(m.addrs)-1 {
 		if ln != nil {
 			ln.Close()
 		}
-		return nil
+		return nil, nil
 	}
 	if ln == nil {
 		var err error
 		if ln, err = new(net.ListenConfig).Listen(ctx, "tcp", m.addrs[m.own.from]); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	if a, ok := ln.Addr().(*net.TCPAddr); ok && m.o.Plain && !a.IP.IsLoopback() {
-		ln.Close()
-		return fmt.Errorf("listener at %v: plain text is for loopback only; configure TLS", a)
-	}
-	context.AfterFunc(ctx, func() { ln.Close() })
-	wg.Go(func() { m.accept(ctx, ln, wg) })
-	return nil
-}
-
-func (m *mesh) accept(ctx context.Context, ln net.Listener, wg *sync.WaitGroup) {
-	greetings := make(chan struct{}, maxGreetings)
-	for {
-		c, err := ln.Accept()
-		if err != nil {
-			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
-				return
-			}
-			m.refuse(ctx, "accept", err) // such as too many open files; it may pass
-			pause(ctx, 10*time.Millisecond)
-			continue
-		}
-		select {
-		case greetings <- struct{}{}:
-		default:
-			c.Close() // the others come again
-			continue
-		}
-		wg.Go(func() {
-			defer func() { <-greetings }()
-			if err := m.greet(ctx, c); err != nil {
-				m.refuse(ctx, c.RemoteAddr().String(), err)
-			}
-		})
-	}
-}
-
-// refuse logs why a connection is none.
-func (m *mesh) refuse(ctx context.Context, who string, err error) {
-	if ctx.Err() != nil {
-		return // Open is over
-	}
-	m.o.Log.Warn("connection refused", zap.String("peer", who), zap.Int("rank", int(m.own.from)), zap.Error(err))
-	m.note(who, err)
+	return NewPort(ln), nil
 }
 
 // note keeps the last reason for the error of Open, a refusal rather than
@@ -212,62 +187,62 @@ func (m *mesh) note(who string, err error) {
 	}
 }
 
-// greet lets in a connection that proves to be a link of this group.
-func (m *mesh) greet(ctx context.Context, raw net.Conn) error {
-	stop := context.AfterFunc(ctx, func() { raw.Close() })
-	c, h, err := m.admit(ctx, raw)
-	if err != nil || !stop() {
-		raw.Close()
-		return err
-	}
-	m.place(int(h.from), int(h.link), c)
-	return nil
-}
-
-func (m *mesh) admit(ctx context.Context, raw net.Conn) (net.Conn, hello, error) {
+// admit hears what a connection has to say and compares it with what it
+// should. The answer is left to the caller.
+func (m *mesh) admit(ctx context.Context, raw net.Conn) (g guest, err error) {
 	raw.SetDeadline(time.Now().Add(greetingTime))
 	if err := m.prepare(raw); err != nil {
-		return nil, hello{}, err
+		return g, err
 	}
-	c := raw
+	g.conn = raw
 	if m.o.TLS != nil {
 		t := tls.Server(raw, m.tls())
 		if err := t.HandshakeContext(ctx); err != nil {
-			return nil, hello{}, err
+			return g, err
 		}
-		c = t
+		g.conn = t
 	}
-	h, want, err := m.hear(c)
-	if err == nil {
-		err = m.verify(c, int(h.from))
+	if g.hello, err = hear(g.conn); err != nil {
+		g.heard = errors.Is(err, ErrRefused)
+		return g, err
 	}
-	if e := writeAnswer(c, &want, err); err == nil {
-		err = e
-	}
-	return c, h, err
+	g.heard = true
+	g.answer, err = m.check(&g.hello)
+	return g, err
 }
 
-// hear reads a dialer's hello and compares it with what it should be, given
-// the rank and link that it claims. answer is this side's own.
-func (m *mesh) hear(r io.Reader) (h, answer hello, err error) {
+// hear reads a dialer's hello.
+func hear(r io.Reader) (hello, error) {
 	var b [helloBytes]byte
-	if _, err = io.ReadFull(r, b[:]); err != nil {
-		return h, answer, err
+	if _, err := io.ReadFull(r, b[:]); err != nil {
+		return hello{}, err
 	}
-	if h, err = readHello(b[:]); err != nil {
-		return h, answer, err
-	}
+	return readHello(b[:])
+}
+
+// check compares a hello with what it should be, given the rank and link that
+// it claims. answer is this side's own.
+func (m *mesh) check(h *hello) (answer hello, err error) {
 	want := m.own
 	want.from, want.to, want.link = h.from, m.own.from, h.link
 	if err = h.check(&want); err != nil {
-		return h, answer, err
+		return answer, err
 	}
 	if h.from <= m.own.from || h.from >= m.own.world || h.link >= m.own.links {
-		return h, answer, fmt.Errorf("%w: rank %d link %d dials rank %d", ErrRefused, h.from, h.link, m.own.from)
+		return answer, fmt.Errorf("%w: rank %d link %d dials rank %d", ErrRefused, h.from, h.link, m.own.from)
+	}
+	if m.isOver() {
+		return answer, fmt.Errorf("%w: generation %d is complete, or has failed to form", ErrRefused, h.gen.N)
 	}
 	answer = want
 	answer.from, answer.to = want.to, want.from
-	return h, answer, nil
+	return answer, nil
+}
+
+func (m *mesh) isOver() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.over
 }
 
 // verify asks Options.Verify about the certificate of a rank.

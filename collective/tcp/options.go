@@ -53,8 +53,12 @@ type Options struct {
 	// for any address that is not loopback.
 	Plain bool
 
-	// Listener, if not nil, is used instead of listening at the rank's own
-	// address. Open closes it.
+	// Port, if not nil, is where the rank is reached, in this group and in
+	// others before and after. Open leaves it open.
+	Port *Port
+
+	// Listener, if not nil, serves for this group alone, instead of listening
+	// at the rank's own address. Open closes it.
 	Listener net.Listener
 
 	// Dial, if not nil, makes connections: to pin a network card, or to put a
@@ -177,6 +181,9 @@ func (o *Options) validate() error {
 		if o.TLS.InsecureSkipVerify && !checks {
 			bad("TLS with InsecureSkipVerify")
 		}
+	}
+	if o.Port != nil && o.Listener != nil {
+		bad("both Port and Listener")
 	}
 	if o.Sockets < 1 || o.Sockets > maxSockets {
 		bad("%d sockets for a pair of ranks, want 1 to %d", o.Sockets, maxSockets)

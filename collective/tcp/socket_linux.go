@@ -8,8 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tune sets a socket's options: no delay for short frames, an error for data
-// that nobody acknowledges.
+// tune sets a socket's options: no delay for short frames; retransmissions
+// that do not back off at once, as heartbeats that are lost must come through
+// within Options.Silence; and an error for data that nobody acknowledges for
+// much longer than that.
 func tune(c *net.TCPConn, o *Options) error {
 	if err := c.SetNoDelay(true); err != nil {
 		return err
@@ -28,7 +30,8 @@ func tune(c *net.TCPConn, o *Options) error {
 	}
 	var failed error
 	err = raw.Control(func(fd uintptr) {
-		failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(2*o.Silence/time.Millisecond))
+		unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_THIN_LINEAR_TIMEOUTS, 1) // not everywhere
+		failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(8*o.Silence/time.Millisecond))
 	})
 	if err == nil {
 		err = failed
