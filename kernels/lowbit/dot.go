@@ -124,8 +124,12 @@ func lutTile(bits int, sums []uint16, w, tab []byte, n int) {
 	}
 }
 
+// tables builds the tables of a token's row for an even number of groups.
 func tables(t []byte, bits int, a []int8) {
-	g := Group(bits)
-	n := len(t) / 16 * g
+	n := len(t) / 16 * Group(bits)
+	if fast && n <= len(a) {
+		tablesAVX(t, bits, a[:n])
+		return
+	}
 	buildTables(t, bits, a[:min(n, len(a))])
 }

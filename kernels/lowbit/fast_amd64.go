@@ -35,6 +35,12 @@ func lookUp1(sums *uint16, w, tab *byte, pairs int)
 func lookUp2(sums *uint16, w, tab *byte, pairs int)
 
 //go:noescape
+func tables1AVX(t *byte, a *int8, pairs int)
+
+//go:noescape
+func tables2AVX(t *byte, a *int8, pairs int)
+
+//go:noescape
 func maxAbsAVX(x *float32, n int) float32
 
 //go:noescape
@@ -78,6 +84,17 @@ func tileAVX(bits, n int, sums *[2 * tileRows]int32, w []byte, a []int8, stride,
 	default:
 		dot8x1(s, x, y, stride, blocks)
 	}
+}
+
+// tablesAVX is buildTables in assembly, for whole pairs of groups.
+func tablesAVX(t []byte, bits int, a []int8) {
+	pairs := len(t) / 32
+	to, from := &t[:32*pairs][0], &a[:2*Group(bits)*pairs][0]
+	if bits == 1 {
+		tables1AVX(to, from, pairs)
+		return
+	}
+	tables2AVX(to, from, pairs)
 }
 
 // lutTileAVX is lutTile in assembly.

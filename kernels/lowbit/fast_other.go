@@ -16,3 +16,4 @@ func downAVX(*float32, *float32, *float32, int, float32, float32, float32) { pan
 func nearestAVX(*float32, *float32, *float32, int, float32, float32, float32) {
 	panic("lowbit: no AVX2")
 }
+func tablesAVX([]byte, int, []int8) { panic("lowbit: no AVX2") }

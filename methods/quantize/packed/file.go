@@ -70,7 +70,7 @@ func (n *Network) tensors() (all []checkpoint.Tensor, meta map[string]string, er
 		}
 		return 0
 	})
-	meta = map[string]string{"format": Format, "activations": strconv.Itoa(n.Activations), "step": strconv.FormatUint(n.Step, 10),
+	meta = map[string]string{"format": Format, "activations": strconv.Itoa(n.Activations), "step": strconv.FormatUint(n.Step, 10), "data": n.Data,
 		"digest": checkpoint.Digest(all).String()}
 	for key, v := range map[string]any{"model": n.Model, "sizes": n.Sizes, "layers": layers} {
 		text, err := json.Marshal(v)
@@ -117,7 +117,7 @@ func openNetwork(tensors []checkpoint.Tensor, meta map[string]string) (*Network,
 	if d := checkpoint.Digest(tensors).String(); d != meta["digest"] {
 		return nil, fmt.Errorf("the tensors have digest %.12s, the file says %.12s: it is damaged", d, meta["digest"])
 	}
-	n := &Network{Values: map[string][]float32{}}
+	n := &Network{Values: map[string][]float32{}, Data: meta["data"]}
 	var layers []described
 	for key, v := range map[string]any{"model": &n.Model, "sizes": &n.Sizes, "layers": &layers} {
 		if err := json.Unmarshal([]byte(meta[key]), v); err != nil {

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/espalier-ml/espalier/kernels/lowbit"
+	"github.com/espalier-ml/espalier/kernels/philox"
 	"github.com/espalier-ml/espalier/methods/quantize"
 )
 
@@ -193,4 +194,45 @@ func (l *Layer) fold(norm string, gamma, beta, mean, variance []float32, eps flo
 		bias[i] = float32(float64(l.Bias[i])*factor + shift)
 	}
 	l.Scale, l.Bias = scale, bias
+}
+
+// Int8 is the layer in 8 bits throughout, with scales of its own: what a
+// packed one is compared with.
+func (l *Layer) Int8() (*Layer, error) { return l.Uniform(8, l.Activations) }
+
+// Uniform is the layer with all weights rounded anew to `bits`.
+func (l *Layer) Uniform(bits, activations int) (*Layer, error) {
+	w := l.Weight()
+	r := &Raw{Name: l.Name, Side: l.Side, Channels: l.Channels, Outs: l.Outs, Weights: w, Bias: l.Bias,
+		Bits: make([]int, l.Channels), Scale: make([]float32, l.Outs)}
+	for c := range r.Bits {
+		r.Bits[c] = bits
+	}
+	return r.round(activations)
+}
+
+// Random is a layer of random weights, for measurements.
+func Random(name string, side, channels, outs, bits, activations int) (*Layer, error) {
+	r := &Raw{Name: name, Side: side, Channels: channels, Outs: outs, Weights: make([]float32, max(1, side*side)*channels*outs),
+		Bits: make([]int, channels), Scale: make([]float32, outs)}
+	lowbit.Noise(r.Weights, philox.NewKey(1, name), philox.Counter{})
+	for c := range r.Bits {
+		r.Bits[c] = bits
+	}
+	return r.round(activations)
+}
+
+// round gives rows the scales of their largest weights and rounds to them.
+func (r *Raw) round(activations int) (*Layer, error) {
+	for k := 0; k < len(r.Weights); k += r.Outs {
+		lowbit.Larger(r.Scale, r.Weights[k:][:r.Outs])
+	}
+	for i, m := range r.Scale {
+		r.Scale[i] = max(m, 1e-12)
+	}
+	rounder := lowbit.NewRounder(r.Bits[0], r.Scale)
+	for k := 0; k < len(r.Weights); k += r.Outs {
+		rounder.Round(r.Weights[k:][:r.Outs])
+	}
+	return NewLayer(r, activations)
 }

@@ -15,6 +15,7 @@ type Network struct {
 	Model       models.Spec
 	Sizes       graph.Sizes
 	Activations int    // bits
+	Data        string // the data set that it was trained on, for the record
 	Step        uint64 // of the checkpoint that it was made of
 	Layers      []*Layer
 	// Values are the parameters and running statistics that are neither
@@ -27,6 +28,7 @@ type Source struct {
 	Model       models.Spec
 	Sizes       graph.Sizes
 	Activations quantize.Activations
+	Data        string
 	Step        uint64
 	// Values finds a parameter, running statistic or state of the method by
 	// name.
@@ -37,7 +39,7 @@ type Source struct {
 // taken in its quantized phase. Where activations were not rounded in training
 // they get 8 bits.
 func Pack(src *Source) (*Network, error) {
-	n := &Network{Model: src.Model, Sizes: src.Sizes, Activations: src.Activations.Bits(), Step: src.Step, Values: map[string][]float32{}}
+	n := &Network{Model: src.Model, Sizes: src.Sizes, Activations: src.Activations.Bits(), Data: src.Data, Step: src.Step, Values: map[string][]float32{}}
 	if n.Activations == 0 {
 		n.Activations = 8
 	}
