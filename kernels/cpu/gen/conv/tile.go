@@ -108,8 +108,12 @@ func (k *kernel) denseLoops() {
 	}
 	k.p("\nrow@:\n\tMOVQ %d(AX), R14", tSegs)
 	k.p("\nseg@:\n\tMOVQ %d(AX), CX\n\tTESTQ CX, CX\n\tJZ rest@\n\tPCALIGN $32\n\nfour@:", tRun4)
-	for s := range 4 {
-		k.denseStep(s, x, w)
+	if k.splat() > 0 {
+		k.fourSteps(x, w)
+	} else {
+		for s := range 4 {
+			k.denseStep(s, x, w)
+		}
 	}
 	k.p("\tADDQ $%d, DX\n\tADDQ $%d, BX\n\tDECQ CX\n\tJNZ four@", 4*x, 4*w)
 	k.p("\nrest@:\n\tMOVQ %d(AX), CX\n\tTESTQ CX, CX\n\tJZ next@\n\none@:", tRun1)
@@ -139,6 +143,43 @@ func (k *kernel) denseStep(s, x, w int) {
 		k.p("\t%s %d(%s)(DX*1), Y2", load, x*s, pixels[r])
 		for v := range k.vectors() {
 			k.p("\tVFMADD231PS Y%d, Y2, Y%d", v, k.acc(s%k.phases, r, v))
+		}
+	}
+}
+
+// splat is how many pixels of a narrow kernel have their values spread by
+// shuffles instead of loads, of which it has more than the processor can start
+// beside the multiply-adds.
+func (k *kernel) splat() int {
+	if k.vectors() > 1 || k.phases > 1 {
+		return 0
+	}
+	return k.n / 2
+}
+
+// fourSteps does what four calls of denseStep do.
+func (k *kernel) fourSteps(x, w int) {
+	for s := range 4 {
+		k.p("\tVMOVUPS %d(BX), Y0", w*s)
+		for r := range k.n {
+			from := 12 + r
+			switch {
+			case r >= k.splat() && k.width == 4:
+				k.p("\tVBROADCASTSD %d(%s)(DX*1), Y2", x*s, pixels[r])
+			case r >= k.splat():
+				k.p("\tVBROADCASTSS %d(%s)(DX*1), Y2", x*s, pixels[r])
+			case k.width == 4:
+				if s%2 == 0 {
+					k.p("\tVBROADCASTF128 %d(%s)(DX*1), Y%d", x*s, pixels[r], from)
+				}
+				k.p("\tVPERMILPD $%d, Y%d, Y2", s%2*15, from)
+			default:
+				if s == 0 {
+					k.p("\tVBROADCASTF128 (%s)(DX*1), Y%d", pixels[r], from)
+				}
+				k.p("\tVPERMILPS $%d, Y%d, Y2", s*0x55, from)
+			}
+			k.p("\tVFMADD231PS Y0, Y2, Y%d", k.acc(0, r, 0))
 		}
 	}
 }
