@@ -15,6 +15,7 @@ type choice struct {
 	marks   []Mark
 	waiting string
 	retry   time.Duration // when to look again, 0: when something happens
+	over    bool          // nobody is left who could complete the job sooner than it was completed
 }
 
 func wait(format string, args ...any) choice { return choice{waiting: fmt.Sprintf(format, args...)} }
@@ -226,7 +227,11 @@ func (m *Machine) fenced(h *Record, c *choice) string {
 		a := k.ann
 		// A step in flight may be done on one node and not yet on another;
 		// done again it has the same result.
-		if a != nil && !a.Done && !a.Leaving && a.Step > best+1 && a.Job == m.cfg.Self.Job && !m.gone(k.id, a.Boot) && m.healthOf(k.id, a.Boot) != 0 {
+		if a == nil || a.Leaving || a.Step <= best+1 || a.Job != m.cfg.Self.Job {
+			continue
+		}
+		if h := m.healthOf(k.id, a.Boot); h == cluster.Alive || h == cluster.Suspect {
+			c.over = a.Done
 			return fmt.Sprintf("node %s holds step %d, the others %d", k.id, a.Step, best)
 		}
 	}

@@ -41,7 +41,7 @@ type Times struct {
 	Penalty       time.Duration // 1 s: a node left out for cause the second time stays out so long, then 2, 4 … times
 	PenaltyMax    time.Duration // 60 s: but no longer
 	Forgive       time.Duration // 60 s: a generation that ran so long clears its members
-	Retry         time.Duration // 50 ms: first pause after a failed store operation; doubles to 1 s
+	Retry         time.Duration // 50 ms: first pause after a failed store operation; doubles to five times that
 	StaleAfter    time.Duration // 3 s: a store that denies for so long what it once said has lost its contents
 	// DisjointAfter is how long all members of a generation must have been
 	// silent before others, of whom none was a member, may go on without any

@@ -162,7 +162,7 @@ func (m *Machine) restore() {
 	}
 	r := *last
 	r.Restored = true
-	r.Term = max(r.Term, m.leader.Term)
+	r.Term = m.highestTerm()
 	r.By = m.self()
 	m.put(KeyHead, &r)
 }

@@ -100,6 +100,9 @@ func (m *Machine) sentence(h *Record, x *cluster.Node, condemned map[cluster.Nod
 		if y.ID == x.ID || condemned[y.ID] || !a.Broken || a.Blame != x.ID {
 			continue
 		}
+		if own.Broken && own.Blame != y.ID && h.Fails < manyFails {
+			continue // x left because of something else, and y saw it leave
+		}
 		proof = proof || a.Proof
 		blamers++
 		why = fmt.Sprintf("blamed by %s: %s", y.ID, a.Why)
@@ -138,6 +141,9 @@ func (m *Machine) sentence(h *Record, x *cluster.Node, condemned map[cluster.Nod
 	}
 	return false, ""
 }
+
+// manyFails: after so many generations that got nowhere every blame counts.
+const manyFails = 4
 
 func (m *Machine) someOpened(h *Record) bool {
 	return slices.ContainsFunc(h.Nodes, func(x cluster.Node) bool { return m.acked(&x, h.N).Opened })

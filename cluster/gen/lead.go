@@ -285,8 +285,8 @@ func (m *Machine) next(h *Record, cause string, wait time.Duration) {
 	c := m.choose(h)
 	d.waiting = c.waiting
 	if c.waiting != "" {
-		if h != nil && len(c.nodes) == 0 && m.anydone() {
-			m.phase(h, Done) // those that are left have the result
+		if h != nil && (c.over || len(c.nodes) == 0 && m.anydone()) {
+			m.phase(h, Done)
 			return
 		}
 		if h == nil {

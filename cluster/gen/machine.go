@@ -77,6 +77,9 @@ type current struct {
 // New returns the machine of a node that kept a memory.
 func New(cfg Config, mem Memory) *Machine {
 	cfg.Times = cfg.Times.Defaults()
+	if !cfg.rule(RuleMax) {
+		mem = Memory{}
+	}
 	m := &Machine{
 		cfg:    cfg,
 		memory: mem,

@@ -69,7 +69,7 @@ func (m *Machine) put(key string, v any) bool {
 func (m *Machine) fetch(key string, s *slot) {
 	s.reading = true
 	m.do(Fetch{Key: key, Delay: s.delay, life: m.life})
-	s.delay = min(max(m.cfg.Retry, 2*s.delay), time.Second)
+	s.delay = min(max(m.cfg.Retry, 2*s.delay), 5*m.cfg.Retry)
 }
 
 func (m *Machine) wrote(e Wrote) {

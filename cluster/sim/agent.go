@@ -205,6 +205,9 @@ func (a *agent) hear(m message) {
 		}
 		return
 	case m.chain != a.chain:
+		if a.p.w.sched.Harsh {
+			return // the handshake refuses it
+		}
 		a.p.w.check.fail("generation %d: %s and %s have different records of it", m.n, a.p.id, a.p.w.nodes[m.from].id)
 		return
 	case !a.has(a.p.index): // our own transport is not up yet

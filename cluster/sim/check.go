@@ -24,6 +24,8 @@ type checker struct {
 	chains   map[uint64]cluster.Digest // of each generation that a node has kept
 	steps    map[cluster.NodeID]announced
 	formed   map[cluster.NodeID]uint64 // newest generation each node was ordered into
+	history  map[cluster.NodeID]cluster.Digest
+	parents  map[cluster.Digest]cluster.Digest
 	finished bool
 }
 
@@ -39,6 +41,8 @@ func (c *checker) init() {
 	c.chains = make(map[uint64]cluster.Digest)
 	c.steps = make(map[cluster.NodeID]announced)
 	c.formed = make(map[cluster.NodeID]uint64)
+	c.history = make(map[cluster.NodeID]cluster.Digest)
+	c.parents = make(map[cluster.Digest]cluster.Digest)
 }
 
 func (c *checker) fail(format string, args ...any) {
@@ -76,6 +80,7 @@ func (c *checker) written(e cluster.Entry) {
 // headWritten: I1. One record for each n, a linear chain, n and term never fall.
 func (c *checker) headWritten(r *gen.Record) {
 	old := c.head
+	c.parents[r.Chain()] = r.Prev
 	c.w.logf("store: generation %d %s term %d by %s, %s: %s", r.N, r.Phase, r.Term, r.By, members(r), r.Cause)
 	switch {
 	case old == nil:
@@ -124,7 +129,8 @@ func (c *checker) newest(r *gen.Record) {
 		if !ok || !p.up || p.paused || a.off || a.boot != p.bootID || p.agent.done {
 			continue
 		}
-		if p.quiet > 0 || c.w.now-a.at < time.Second || c.w.now-p.calm < 4*time.Second {
+		leader := int(r.By[0] - 'a')
+		if s := c.w.net.said[leader][p.index]; leader != p.index && (s.health != cluster.Alive || s.boot != a.boot || c.w.now-s.at < 200*time.Millisecond) || c.w.now-a.at < time.Second {
 			continue // the leader may not know it, or not know it to be alive
 		}
 		if a.step > best+1 {
@@ -139,8 +145,9 @@ func (c *checker) fair(r *gen.Record) {
 		if k.Out && k.N == r.N {
 			c.w.logf("store: %s is left out: %s", k.Node, k.Why)
 			p := c.w.nodes[k.Node[0]-'a']
-			if p.up && !p.paused && p.calm == 0 && p.bootID == k.Boot {
+			if p.up && !p.paused && p.quiet == 0 && p.calm == 0 && p.bootID == k.Boot {
 				c.falsely++
+				c.w.logf("store: and nothing had happened to it")
 			}
 		}
 	}
@@ -167,7 +174,14 @@ func (c *checker) ordered(p *proc, o cluster.Order) {
 		if o.Generation.Chain != p.memory.Chain && c.w.broken.Rules&gen.RuleMax == 0 {
 			c.fail("I1: %s is ordered into generation %d without having kept it", p.id, o.N)
 		}
-		c.formed[p.id] = o.N
+		at := o.Generation.Chain
+		for at != c.history[p.id] && at != (cluster.Digest{}) {
+			at = c.parents[at]
+		}
+		if at != c.history[p.id] {
+			c.fail("I1: %s is ordered into generation %d, which does not follow on the last it took part in, %d", p.id, o.N, c.formed[p.id])
+		}
+		c.formed[p.id], c.history[p.id] = o.N, o.Generation.Chain
 	case cluster.Excluded:
 		if !c.w.sched.Harsh {
 			c.fail("%s is excluded: %s", p.id, o.Cause)

@@ -30,6 +30,7 @@ type held struct {
 type said struct {
 	health cluster.Health
 	boot   string
+	at     time.Duration
 }
 
 func (n *network) init(w *world) {
@@ -97,7 +98,7 @@ func (n *network) gossip() {
 			if seen[b.index] {
 				n.since[a.index][b.index] = n.w.now
 				if h.health != cluster.Alive || h.boot != b.bootID {
-					*h = said{cluster.Alive, b.bootID}
+					*h = said{cluster.Alive, b.bootID, n.w.now}
 					n.tell(a, b, *h)
 				}
 				continue
@@ -111,7 +112,7 @@ func (n *network) gossip() {
 				next = cluster.Dead
 			}
 			if next != h.health {
-				h.health = next
+				h.health, h.at = next, n.w.now
 				n.tell(a, b, *h)
 			}
 		}
@@ -155,7 +156,7 @@ func (n *network) restarted(a int) {
 	n.lossy = lossy
 	for b, p := range n.w.nodes {
 		if b != a && seen[b] {
-			n.said[a][b] = said{cluster.Alive, p.bootID}
+			n.said[a][b] = said{cluster.Alive, p.bootID, n.w.now}
 			n.w.nodes[a].input(gen.Heard{Member: cluster.MemberEvent{Node: p.id, Boot: p.bootID, Health: cluster.Alive}})
 		}
 	}

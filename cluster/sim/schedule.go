@@ -106,13 +106,16 @@ func Generate(seed uint64) Schedule {
 	span := 8 * time.Second
 	ms := func(lo, hi int) time.Duration { return time.Duration(lo+r.IntN(hi-lo)) * time.Millisecond }
 	kinds := []Kind{Kill, Kill, Pause, Slip, KillWorker, Split, OneWay, CutControl, CutData, Slow, Lossy, Outage, DiskFull}
-	wipe := r.IntN(5) == 0
-	if wipe {
-		s.Harsh = r.IntN(3) == 0
-		if !s.Harsh {
+	join := s.Nodes > s.Min && r.IntN(4) == 0
+	quiet := s.Nodes > 1 && !join && r.IntN(2) == 0 // when the store is emptied all is quiet
+	var wiped time.Duration
+	if r.IntN(5) == 0 {
+		wiped = ms(1500, 6000)
+		s.Faults = append(s.Faults, Fault{At: wiped, Kind: Wipe})
+		s.Harsh = !join && !quiet && r.IntN(2) == 0
+		if !s.Harsh && !quiet {
 			kinds = []Kind{Slip, KillWorker, Slow, Lossy, Outage}
 		}
-		s.Faults = append(s.Faults, Fault{At: ms(1500, 6000), Kind: Wipe})
 	}
 	for range r.IntN(7) {
 		f := Fault{At: ms(200, int(span/time.Millisecond)), Kind: kinds[r.IntN(len(kinds))], A: r.IntN(s.Nodes), For: ms(50, 4000)}
@@ -121,11 +124,17 @@ func Generate(seed uint64) Schedule {
 		if s.Nodes == 1 && (f.Kind == OneWay || f.Kind == CutData || f.Kind == Split) {
 			f.Kind = Kill
 		}
+		if before := wiped - 3*time.Second; wiped > 0 && quiet && f.At < wiped && f.At+f.For > before {
+			if f.For = before - f.At; f.For <= 0 {
+				f.At += wiped
+				f.For = ms(50, 4000)
+			}
+		}
 		s.Faults = append(s.Faults, f)
 	}
 	if s.Nodes > s.Min+1 && r.IntN(4) == 0 {
 		s.Faults = append(s.Faults, Fault{At: ms(500, 6000), Kind: LeaveNode, A: s.Nodes - 1})
-	} else if s.Nodes > s.Min && r.IntN(3) == 0 {
+	} else if join {
 		s.Faults = append(s.Faults, Fault{At: ms(500, 6000), Kind: JoinNode, A: s.Nodes - 1})
 	}
 	slices.SortStableFunc(s.Faults, func(a, b Fault) int { return int(a.At - b.At) })

@@ -62,7 +62,6 @@ type Result struct {
 type Broken struct {
 	Rules       gen.Rule
 	BlindWrites bool // the store ignores revisions
-	NoPause     bool // nodes do not notice their own pauses
 }
 
 // Run plays a schedule. trace may be nil.
