@@ -46,6 +46,7 @@ type Job struct {
 	Grow     *Grow     `yaml:"grow" doc:"growth while training; without this group the network is trained at full size, \"grow: {}\" grows it by the defaults"`
 	Sparsify *Sparsify `yaml:"sparsify" doc:"removing most weights while training, by continuous sparsification"`
 	Quantize *Quantize `yaml:"quantize" doc:"few bits a weight, learned while training with noise"`
+	Share    *Share    `yaml:"share" doc:"pushing layers that mix their weights from templates (model swrn) towards each other"`
 
 	Eval       Eval       `yaml:"eval" doc:"measuring on held-out data"`
 	Checkpoint Checkpoint `yaml:"checkpoint" doc:"saving the state"`
@@ -64,14 +65,14 @@ type Data struct {
 
 // Augment alters training images.
 type Augment struct {
-	Pad    int  `yaml:"pad" by:"model.name" default:"0 for mlp resnet-* wrn-* vgg-* mobilenet" is:">=0 <=64" doc:"pixels added on each side before a crop of the old size at a random place"`
-	Flip   bool `yaml:"flip" by:"model.name" default:"false for mlp resnet-* wrn-* vgg-* mobilenet" doc:"mirror left and right in half of the draws"`
-	Cutout int  `yaml:"cutout" by:"model.name" default:"0 for mlp resnet-* wrn-* vgg-* mobilenet" is:">=0 <=256" doc:"side of a square that is blanked, in pixels"`
+	Pad    int  `yaml:"pad" by:"model.name" default:"0 for mlp resnet-* wrn-* swrn-* vgg-* mobilenet" is:">=0 <=64" doc:"pixels added on each side before a crop of the old size at a random place"`
+	Flip   bool `yaml:"flip" by:"model.name" default:"false for mlp resnet-* wrn-* swrn-* vgg-* mobilenet" doc:"mirror left and right in half of the draws"`
+	Cutout int  `yaml:"cutout" by:"model.name" default:"0 for mlp resnet-* wrn-* swrn-* vgg-* mobilenet" is:">=0 <=256" doc:"side of a square that is blanked, in pixels"`
 }
 
 // Model chooses the network and its sizes.
 type Model struct {
-	Name string `yaml:"name" default:"resnet-8" doc:"mlp, resnet-N (8, 14, 20, 32, 56, 110, 18, 50), wrn-D-K, vgg-11, vgg-16, mobilenet, lstm, transformer"`
+	Name string `yaml:"name" default:"resnet-8" doc:"mlp, resnet-N (8, 14, 20, 32, 56, 110, 18, 50), wrn-D-K, swrn-D-W-K, vgg-11, vgg-16, mobilenet, lstm, transformer"`
 
 	Base int    `yaml:"base" default:"64 for resnet-18 resnet-50 | 16 for resnet-*" is:">=2 <=4096" doc:"channels of the first stage; later ones double"`
 	Stem string `yaml:"stem" default:"auto for resnet-18 resnet-50 mobilenet" of:"auto small large" doc:"how the network begins: small for images up to 64 pixels wide, large for photographs"`
@@ -84,7 +85,7 @@ type Model struct {
 	Heads  int `yaml:"heads" default:"0 for transformer" is:">=0 <=1024" doc:"attention heads of a layer; 0 = dim/32"`
 	Inner  int `yaml:"inner" default:"0 for transformer" is:">=0 <=262144" doc:"feed-forward width; 0 = 4 dim"`
 
-	Dropout        float64 `yaml:"dropout" default:"0 for mlp wrn-* vgg-* lstm transformer" is:">=0 <1" doc:"share of activations dropped in training"`
+	Dropout        float64 `yaml:"dropout" default:"0 for mlp wrn-* swrn-* vgg-* lstm transformer" is:">=0 <1" doc:"share of activations dropped in training"`
 	LabelSmoothing float64 `yaml:"label_smoothing" default:"0" is:">=0 <1" doc:"share of the target spread over all classes"`
 }
 
@@ -183,6 +184,11 @@ type Quantize struct {
 	Activations string   `yaml:"activations" default:"a8" of:"a8 a4 none" doc:"how the inputs of quantized layers are rounded"`
 	Layers      []string `yaml:"layers" default:"[]" doc:"weights that are quantized, by name; * stands for any part; empty: linear maps and convolutions but embeddings, depthwise, recurrent, and those of images"`
 	Skip        []string `yaml:"skip" default:"[]" doc:"weights that are not, by name"`
+}
+
+// Share says how layers are made alike, see methods/share.
+type Share struct {
+	Recurrence float64 `yaml:"recurrence" default:"0" is:">=0 <=1000" doc:"weight of the similarity of layers in the objective; 0 only reports it"`
 }
 
 // Eval says when to measure.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/espalier-ml/espalier/methods/grow"
 	"github.com/espalier-ml/espalier/methods/quantize"
+	"github.com/espalier-ml/espalier/methods/share"
 	"github.com/espalier-ml/espalier/methods/sparsify"
 	"github.com/espalier-ml/espalier/trainer"
 	"github.com/espalier-ml/espalier/trainer/graph"
@@ -24,6 +25,9 @@ func (r *Resolved) plan(c *trainer.Config) error {
 		grown, err = r.growing(c, full)
 	} else {
 		err = r.fixed(c)
+	}
+	if err == nil && r.Job.Share != nil {
+		err = r.sharing(c, full)
 	}
 	if err == nil && r.Job.Sparsify != nil {
 		err = r.thinning(c, full, grown)
@@ -78,6 +82,19 @@ func (j *Job) growConfig() grow.Config {
 		c.Batches = g.Batches
 	}
 	return c
+}
+
+// sharing attaches the push towards recurrence.
+func (r *Resolved) sharing(c *trainer.Config, full *graph.Graph) error {
+	if len(share.Coefficients(full)) == 0 {
+		return r.fail(fmt.Errorf("%s has no bank of templates; use a model such as swrn-28-10-2, or remove the share section", r.Job.Model.Name), "share", "model.name")
+	}
+	m, err := share.New(r.Job.Share.Recurrence)
+	if err != nil {
+		return r.fail(trimmed(err, "share: "), "share.recurrence")
+	}
+	c.Methods = append(c.Methods, m)
+	return nil
 }
 
 // thinning lays rounds of sparsification over the run. They begin when the

@@ -3,8 +3,10 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -229,23 +231,34 @@ func (r *Resolved) Value(key string) (text string, ok bool) {
 	return format(f.in(&r.Job)), true
 }
 
-// methodGroups are the groups of keys that ask for a method.
-var methodGroups = []string{"grow", "sparsify", "quantize"}
+// methods calls f for every group of keys that asks for a method: those that
+// may be absent.
+func (j *Job) methods(f func(key string, group reflect.Value)) {
+	v := reflect.ValueOf(j).Elem()
+	for i := range v.NumField() {
+		if v.Field(i).Kind() == reflect.Pointer {
+			f(v.Type().Field(i).Tag.Get("yaml"), v.Field(i))
+		}
+	}
+}
 
 // Plain reports whether a job trains an ordinary network, without methods.
-func (j *Job) Plain() bool { return j.Grow == nil && j.Sparsify == nil && j.Quantize == nil }
+func (j *Job) Plain() bool {
+	plain := true
+	j.methods(func(_ string, g reflect.Value) { plain = plain && g.IsNil() })
+	return plain
+}
 
 // Fixed is the job of the ordinary network, of full size from the start and
 // without any method, that a run is compared with, in the folder "fixed" of
 // its run folder.
 func (r *Resolved) Fixed() *Resolved {
-	c := &Resolved{Job: r.Job, From: r.From, Origins: map[string]Origin{}}
-	for k, o := range r.Origins {
-		if group, _, _ := strings.Cut(k, "."); !slices.Contains(methodGroups, group) {
-			c.Origins[k] = o
-		}
-	}
-	c.Job.Grow, c.Job.Sparsify, c.Job.Quantize, c.Job.Compare.Fixed = nil, nil, nil, false
+	c := &Resolved{Job: r.Job, From: r.From, Origins: maps.Clone(r.Origins)}
+	c.Job.methods(func(key string, g reflect.Value) {
+		g.SetZero()
+		maps.DeleteFunc(c.Origins, func(k string, _ Origin) bool { return strings.HasPrefix(k, key+".") })
+	})
+	c.Job.Compare.Fixed = false
 	c.Job.Run.Dir = filepath.Join(r.Job.Run.Dir, "fixed")
 	return c
 }

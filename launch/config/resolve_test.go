@@ -63,7 +63,7 @@ func TestComplaints(t *testing.T) {
 		{"model", "model: {name: resnet-21}", nil, []string{"job.yaml:1:15: model.name: model resnet-21: want 18, 50, or 6n+2 such as 20, 32, 56, 110"}},
 		{"key of another model", "model: {name: mlp, base: 8}", nil, []string{"job.yaml:1:26: model.base: model.name mlp has no such key, only resnet-18, resnet-50, resnet-*; remove it"}},
 		{"key of another optimizer", "optim: {beta1: 0.5}", nil, []string{"job.yaml:1:16: optim.beta1: optim.name sgd has no such key, only adam, adamw, delayed-adam, avagrad, avagradw, adabound, adaboundw; remove it"}},
-		{"augmentation of text", "model: {name: lstm}\ndata: {augment: {pad: 2}}", nil, []string{"job.yaml:2:23: data.augment.pad: model.name lstm has no such key, only mlp, resnet-*, wrn-*, vgg-*, mobilenet; remove it"}},
+		{"augmentation of text", "model: {name: lstm}\ndata: {augment: {pad: 2}}", nil, []string{"job.yaml:2:23: data.augment.pad: model.name lstm has no such key, only mlp, resnet-*, wrn-*, swrn-*, vgg-*, mobilenet; remove it"}},
 		{"heads", "model: {name: transformer, heads: 3}", nil, []string{"job.yaml:1:35: model.heads: 3 heads do not divide dim 128; want a divisor such as 2"}},
 		{"batch and shards", "train: {batch: 130}", nil, []string{"job.yaml:1:16: train.batch: a batch of 130 cannot be cut into 4 equal shards; use 128 or 132"}},
 		{"small batch", "train: {batch: 2}", nil, []string{"job.yaml:1:16: train.batch: a batch of 2 cannot be cut into 4 equal shards; use 4"}},
