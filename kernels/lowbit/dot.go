@@ -67,56 +67,52 @@ func sumCodes(a []int8) int32 {
 	return sum
 }
 
-// lookUp is the kernel for weights of 1 and 2 bits and activations of 4:
-// sums of o·a. A byte of a tile holds two indices; the byte sums of a few
-// lookups are added to 16-bit ones, these to dst before they are full.
+// lookUp is the kernel for weights of 1 bit and activations of 4: sums of o·a.
+// A byte of a tile holds two indices; the byte sums of a few lookups are added
+// to 16-bit ones, these to dst before they are full.
 func (m *Matrix) lookUp(dst []int32, t *Tokens, first, end, lo, hi int, s *Space) {
-	g := Group(m.Bits)
-	pairs := (m.K + 2*g - 1) / (2 * g)
-	chunk := lutPairs(m.Bits)
-	size := (pairs + 1) &^ 1 * 32
-	if len(s.tables) < size {
-		s.tables = make([]byte, size)
+	pairs := (m.K + 7) / 8
+	if len(s.tables) < 32*pairs {
+		s.tables = make([]byte, 32*pairs)
 	}
-	less := int32(TableBias(m.Bits) * 2 * pairs)
+	less := int32(TableBias(1) * 2 * pairs)
 	for i := first; i < end; i++ {
 		tab := s.tables[:pairs*32]
-		tables(tab, m.Bits, t.Row(i))
+		tables(tab, t.Row(i)[:8*pairs])
 		for r := lo; r < hi; r += lutRows {
 			w := m.lookup[r*pairs:][:lutRows*pairs]
-			total := s.total[:lutRows]
-			clear(total)
-			for p := 0; p < pairs; p += chunk {
-				n := min(chunk, pairs-p)
-				sums := s.sums[:lutRows]
-				lutTile(m.Bits, sums, w[p*lutRows:][:n*lutRows], tab[p*32:][:n*32], n)
-				for x, v := range sums {
-					total[x] += int32(v)
+			clear(s.total[:])
+			for p := 0; p < pairs; p += lutPairs {
+				n := min(lutPairs, pairs-p)
+				lutTile(&s.sums, w[p*lutRows:][:n*lutRows], tab[p*32:][:n*32])
+				for x, v := range s.sums {
+					s.total[x] += int32(v)
 				}
 			}
 			row := dst[(i-first)*m.N:][:m.N]
 			for x := range min(lutRows, hi-r) {
-				row[r+x] = total[lutPlace(x)] - less
+				row[r+x] = s.total[lutPlace(x)] - less
 			}
 		}
 	}
 }
 
-// lutPairs is the number of pairs of groups whose sums fit 16 bits.
-func lutPairs(bits int) int { return 65535 / (4 * TableBias(bits)) &^ 1 }
+// lutPairs is the number of pairs of groups whose sums fit 16 bits: an entry
+// is at most 56.
+const lutPairs = 65535 / (2 * 56) &^ 1
 
 // lutPlace is where the sum of a tile's row stands: even rows of the first
 // half, its odd rows, then those of the second half.
 func lutPlace(row int) int { return row&32 + row%2*16 + row%32/2 }
 
-// lutTile sums the entries that n pairs of groups point to, for 64 rows.
-func lutTile(bits int, sums []uint16, w, tab []byte, n int) {
+// lutTile sums the entries that pairs of groups point to, for 64 rows.
+func lutTile(sums *[lutRows]uint16, w, tab []byte) {
 	if fast {
-		lutTileAVX(bits, sums, w, tab, n)
+		lookUpAVX(&sums[0], &w[0], &tab[0], len(tab)/32)
 		return
 	}
-	clear(sums)
-	for p := range n {
+	clear(sums[:])
+	for p := range len(tab) / 32 {
 		low, high := tab[p*32:][:16], tab[p*32+16:][:16]
 		for x, v := range w[p*lutRows:][:lutRows] {
 			sums[lutPlace(x)] += uint16(low[v&15]) + uint16(high[v>>4])
@@ -124,12 +120,11 @@ func lutTile(bits int, sums []uint16, w, tab []byte, n int) {
 	}
 }
 
-// tables builds the tables of a token's row for an even number of groups.
-func tables(t []byte, bits int, a []int8) {
-	n := len(t) / 16 * Group(bits)
-	if fast && n <= len(a) {
-		tablesAVX(t, bits, a[:n])
+// tables builds the tables of activations, eight for every pair of groups.
+func tables(t []byte, a []int8) {
+	if fast {
+		tablesAVX(&t[0], &a[0], len(a)/8)
 		return
 	}
-	buildTables(t, bits, a[:min(n, len(a))])
+	buildTables(t, 1, a)
 }

@@ -29,16 +29,10 @@ func dot4x2(sums *int32, w *byte, a *int8, stride, blocks int)
 func dot8x1(sums *int32, w *byte, a *int8, stride, blocks int)
 
 //go:noescape
-func lookUp1(sums *uint16, w, tab *byte, pairs int)
+func lookUpAVX(sums *uint16, w, tab *byte, pairs int)
 
 //go:noescape
-func lookUp2(sums *uint16, w, tab *byte, pairs int)
-
-//go:noescape
-func tables1AVX(t *byte, a *int8, pairs int)
-
-//go:noescape
-func tables2AVX(t *byte, a *int8, pairs int)
+func tablesAVX(t *byte, a *int8, pairs int)
 
 //go:noescape
 func maxAbsAVX(x *float32, n int) float32
@@ -84,25 +78,4 @@ func tileAVX(bits, n int, sums *[2 * tileRows]int32, w []byte, a []int8, stride,
 	default:
 		dot8x1(s, x, y, stride, blocks)
 	}
-}
-
-// tablesAVX is buildTables in assembly, for whole pairs of groups.
-func tablesAVX(t []byte, bits int, a []int8) {
-	pairs := len(t) / 32
-	to, from := &t[:32*pairs][0], &a[:2*Group(bits)*pairs][0]
-	if bits == 1 {
-		tables1AVX(to, from, pairs)
-		return
-	}
-	tables2AVX(to, from, pairs)
-}
-
-// lutTileAVX is lutTile in assembly.
-func lutTileAVX(bits int, sums []uint16, w, tab []byte, n int) {
-	s, x, y := &sums[:lutRows][0], &w[:n*lutRows][0], &tab[:n*32][0]
-	if bits == 1 {
-		lookUp1(s, x, y, n)
-		return
-	}
-	lookUp2(s, x, y, n)
 }

@@ -1093,8 +1093,8 @@ block:
 	VZEROUPPER
 	RET
 
-// func lookUp1(sums *uint16, w, tab *byte, pairs int)
-TEXT ·lookUp1(SB), NOSPLIT, $0-32
+// func lookUpAVX(sums *uint16, w, tab *byte, pairs int)
+TEXT ·lookUpAVX(SB), NOSPLIT, $0-32
 	MOVQ sums+0(FP), DX
 	MOVQ w+8(FP), SI
 	MOVQ tab+16(FP), DI
@@ -1187,57 +1187,6 @@ odd:
 	VPADDW Y10, Y3, Y3
 
 done:
-	VMOVDQU Y0, 0(DX)
-	VMOVDQU Y1, 32(DX)
-	VMOVDQU Y2, 64(DX)
-	VMOVDQU Y3, 96(DX)
-	VZEROUPPER
-	RET
-
-// func lookUp2(sums *uint16, w, tab *byte, pairs int)
-TEXT ·lookUp2(SB), NOSPLIT, $0-32
-	MOVQ sums+0(FP), DX
-	MOVQ w+8(FP), SI
-	MOVQ tab+16(FP), DI
-	MOVQ pairs+24(FP), CX
-	VMOVDQU mask4<>(SB), Y4
-	VMOVDQU low<>(SB), Y5
-	VPXOR Y0, Y0, Y0
-	VPXOR Y1, Y1, Y1
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-
-loop:
-	VBROADCASTI128 0(DI), Y6
-	VBROADCASTI128 16(DI), Y7
-	VMOVDQU 0(SI), Y8
-	VPAND Y8, Y4, Y9
-	VPSRLW $4, Y8, Y8
-	VPAND Y8, Y4, Y8
-	VPSHUFB Y9, Y6, Y10
-	VPSHUFB Y8, Y7, Y11
-	VPADDB Y10, Y11, Y12
-	VMOVDQU 32(SI), Y8
-	VPAND Y8, Y4, Y9
-	VPSRLW $4, Y8, Y8
-	VPAND Y8, Y4, Y8
-	VPSHUFB Y9, Y6, Y10
-	VPSHUFB Y8, Y7, Y11
-	VPADDB Y10, Y11, Y13
-	VPAND Y12, Y5, Y10
-	VPADDW Y10, Y0, Y0
-	VPSRLW $8, Y12, Y10
-	VPADDW Y10, Y1, Y1
-	VPAND Y13, Y5, Y10
-	VPADDW Y10, Y2, Y2
-	VPSRLW $8, Y13, Y10
-	VPADDW Y10, Y3, Y3
-	PREFETCHT0 1024(SI)
-	ADDQ $64, SI
-	ADDQ $32, DI
-	DECQ CX
-	JNZ loop
-
 	VMOVDQU Y0, 0(DX)
 	VMOVDQU Y1, 32(DX)
 	VMOVDQU Y2, 64(DX)
@@ -1664,14 +1613,14 @@ DATA signs3<>+8(SB)/8, $0x0101010101010101
 DATA signs3<>+16(SB)/8, $0xffffffffffffffff
 DATA signs3<>+24(SB)/8, $0x0101010101010101
 GLOBL signs3<>(SB), RODATA|NOPTR, $32
-DATA bias1<>+0(SB)/8, $0x1c1c1c1c1c1c1c1c
-DATA bias1<>+8(SB)/8, $0x1c1c1c1c1c1c1c1c
-DATA bias1<>+16(SB)/8, $0x1c1c1c1c1c1c1c1c
-DATA bias1<>+24(SB)/8, $0x1c1c1c1c1c1c1c1c
-GLOBL bias1<>(SB), RODATA|NOPTR, $32
+DATA bias<>+0(SB)/8, $0x1c1c1c1c1c1c1c1c
+DATA bias<>+8(SB)/8, $0x1c1c1c1c1c1c1c1c
+DATA bias<>+16(SB)/8, $0x1c1c1c1c1c1c1c1c
+DATA bias<>+24(SB)/8, $0x1c1c1c1c1c1c1c1c
+GLOBL bias<>(SB), RODATA|NOPTR, $32
 
-// func tables1AVX(t *byte, a *int8, pairs int): pairs > 0
-TEXT ·tables1AVX(SB), NOSPLIT, $0-24
+// func tablesAVX(t *byte, a *int8, pairs int): pairs > 0
+TEXT ·tablesAVX(SB), NOSPLIT, $0-24
 	MOVQ t+0(FP), DI
 	MOVQ a+8(FP), SI
 	MOVQ pairs+16(FP), CX
@@ -1683,7 +1632,7 @@ TEXT ·tables1AVX(SB), NOSPLIT, $0-24
 	VMOVDQU signs2<>(SB), Y14
 	VMOVDQU spread3<>(SB), Y11
 	VMOVDQU signs3<>(SB), Y15
-	VMOVDQU bias1<>(SB), Y7
+	VMOVDQU bias<>(SB), Y7
 
 loop:
 	VPBROADCASTQ (SI), Y0
@@ -1701,51 +1650,6 @@ loop:
 	VPADDB Y7, Y1, Y1
 	VMOVDQU Y1, (DI)
 	ADDQ $8, SI
-	ADDQ $32, DI
-	DECQ CX
-	JNZ loop
-	VZEROUPPER
-	RET
-DATA codes2<>+0(SB)/8, $0x0006000400020000
-DATA codes2<>+8(SB)/8, $0x0206020402020200
-DATA codes2<>+16(SB)/8, $0x0406040404020400
-DATA codes2<>+24(SB)/8, $0x0606060406020600
-GLOBL codes2<>(SB), RODATA|NOPTR, $32
-DATA threes<>+0(SB)/8, $0x0303030303030303
-DATA bias2<>+0(SB)/8, $0x002a002a002a002a
-DATA threes<>+8(SB)/8, $0x0303030303030303
-DATA bias2<>+8(SB)/8, $0x002a002a002a002a
-DATA threes<>+16(SB)/8, $0x0303030303030303
-DATA bias2<>+16(SB)/8, $0x002a002a002a002a
-DATA threes<>+24(SB)/8, $0x0303030303030303
-DATA bias2<>+24(SB)/8, $0x002a002a002a002a
-GLOBL threes<>(SB), RODATA|NOPTR, $32
-GLOBL bias2<>(SB), RODATA|NOPTR, $32
-
-// func tables2AVX(t *byte, a *int8, pairs int): pairs > 0
-TEXT ·tables2AVX(SB), NOSPLIT, $0-24
-	MOVQ t+0(FP), DI
-	MOVQ a+8(FP), SI
-	MOVQ pairs+16(FP), CX
-	VMOVDQU codes2<>(SB), Y15
-	VMOVDQU threes<>(SB), Y14
-	VMOVDQU bias2<>(SB), Y13
-
-loop:
-	VPBROADCASTW 0(SI), Y0
-	VPMADDUBSW Y0, Y15, Y2
-	VPMADDUBSW Y0, Y14, Y4
-	VPSUBW Y4, Y2, Y2
-	VPADDW Y13, Y2, Y2
-	VPBROADCASTW 2(SI), Y1
-	VPMADDUBSW Y1, Y15, Y3
-	VPMADDUBSW Y1, Y14, Y5
-	VPSUBW Y5, Y3, Y3
-	VPADDW Y13, Y3, Y3
-	VPACKUSWB Y3, Y2, Y2
-	VPERMQ $0xD8, Y2, Y2
-	VMOVDQU Y2, (DI)
-	ADDQ $4, SI
 	ADDQ $32, DI
 	DECQ CX
 	JNZ loop

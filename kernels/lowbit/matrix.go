@@ -9,7 +9,6 @@ type Tokens struct {
 	Codes     []int8    // [N][Stride], zero behind the end of a row
 	Sums      []int32   // [N] sums of a row's codes, see Sum
 	Delta     []float32 // [N] steps
-	tables    []byte    // of the token that was looked up last
 }
 
 // NewTokens returns memory for n rows of up to stride codes.
@@ -65,7 +64,7 @@ func OpenMatrix(bits, n, k, actBits int, packed []byte) (*Matrix, error) {
 			m.RowSums[i/k] += int32(Odd(bits, c))
 		}
 	}
-	if actBits == 4 && bits <= 2 {
+	if actBits == 4 && bits == 1 {
 		m.lookup = PackTables(bits, n, k, lutRows, u)
 	}
 	return m, nil
@@ -149,7 +148,7 @@ func (m *Matrix) DotsPortable(dst []int32, t *Tokens, first, end int) {
 // Space is memory that Dots works in; it belongs to one goroutine.
 type Space struct {
 	tables []byte
-	sums   [4 * lutRows]uint16
-	total  [4 * lutRows]int32
+	sums   [lutRows]uint16
+	total  [lutRows]int32
 	tile   [2 * tileRows]int32
 }

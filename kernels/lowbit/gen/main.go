@@ -35,16 +35,13 @@ func generate() string {
 		fields(bits, 2)
 	}
 	bytes8()
-	for _, bits := range []int{1, 2} {
-		lookups(bits)
-	}
+	lookups()
 	maxAbs()
 	encode()
 	sumCodes()
 	round()
 	noise()
-	tables1()
-	tables2()
+	tables()
 	columns()
 	levels()
 	return b.String()
@@ -168,28 +165,21 @@ func bytes8() {
 	p("\tVZEROUPPER\n\tRET")
 }
 
-// lookups sums table entries for 64 rows. Y0-3 sums of 16 bits; byte sums of
-// two pairs at one bit, of one at two bits, fit a byte.
-func lookups(bits int) {
-	p("\n// func lookUp%d(sums *uint16, w, tab *byte, pairs int)", bits)
-	p("TEXT ·lookUp%d(SB), NOSPLIT, $0-32", bits)
+// lookups sums table entries for 64 rows of codes of one bit. Y0-3 sums of 16
+// bits; byte sums of two pairs of groups fit a byte.
+func lookups() {
+	p("\n// func lookUpAVX(sums *uint16, w, tab *byte, pairs int)")
+	p("TEXT ·lookUpAVX(SB), NOSPLIT, $0-32")
 	p("\tMOVQ sums+0(FP), DX\n\tMOVQ w+8(FP), SI\n\tMOVQ tab+16(FP), DI\n\tMOVQ pairs+24(FP), CX\n\tVMOVDQU mask4<>(SB), Y4\n\tVMOVDQU low<>(SB), Y5")
 	clear(0, 4)
-	if bits == 1 {
-		p("\tSUBQ $2, CX\n\tJLT odd\n\nloop:")
-		pair(0, 0, false)
-		pair(1, 64, true)
-		widen()
-		p("\tPREFETCHT0 1024(SI)\n\tPREFETCHT0 1088(SI)\n\tADDQ $128, SI\n\tADDQ $64, DI\n\tSUBQ $2, CX\n\tJGE loop\n\nodd:\n\tADDQ $2, CX\n\tJZ done")
-		pair(0, 0, false)
-		widen()
-		p("\ndone:")
-	} else {
-		p("\nloop:")
-		pair(0, 0, false)
-		widen()
-		p("\tPREFETCHT0 1024(SI)\n\tADDQ $64, SI\n\tADDQ $32, DI\n\tDECQ CX\n\tJNZ loop\n")
-	}
+	p("\tSUBQ $2, CX\n\tJLT odd\n\nloop:")
+	pair(0, 0, false)
+	pair(1, 64, true)
+	widen()
+	p("\tPREFETCHT0 1024(SI)\n\tPREFETCHT0 1088(SI)\n\tADDQ $128, SI\n\tADDQ $64, DI\n\tSUBQ $2, CX\n\tJGE loop\n\nodd:\n\tADDQ $2, CX\n\tJZ done")
+	pair(0, 0, false)
+	widen()
+	p("\ndone:")
 	for i := range 4 {
 		p("\tVMOVDQU Y%d, %d(DX)", i, 32*i)
 	}
@@ -243,9 +233,9 @@ func sumCodes() {
 	p("\tVEXTRACTI128 $1, Y0, X1\n\tVPADDQ X1, X0, X0\n\tVPSHUFD $0x4e, X0, X1\n\tVPADDQ X1, X0, X0\n\tVMOVQ X0, BX\n\tSUBQ AX, BX\n\tMOVL BX, ret+16(FP)\n\tVZEROUPPER\n\tRET")
 }
 
-// tables1 builds the tables of two groups of four activations at a time: every
+// tables builds those of two groups of four activations at a time: every
 // activation, spread over 16 bytes, with the signs that the codes give it.
-func tables1() {
+func tables() {
 	for j := range 4 {
 		lo, hi := uint64(0x0101010101010101)*uint64(j), uint64(0x0101010101010101)*uint64(4+j)
 		for i, w := range []uint64{lo, lo, hi, hi} {
@@ -266,42 +256,17 @@ func tables1() {
 		p("GLOBL signs%d<>(SB), RODATA|NOPTR, $32", j)
 	}
 	for i := range 4 {
-		p("DATA bias1<>+%d(SB)/8, $0x1c1c1c1c1c1c1c1c", 8*i)
+		p("DATA bias<>+%d(SB)/8, $0x1c1c1c1c1c1c1c1c", 8*i)
 	}
-	p("GLOBL bias1<>(SB), RODATA|NOPTR, $32")
-	p("\n// func tables1AVX(t *byte, a *int8, pairs int): pairs > 0")
-	p("TEXT ·tables1AVX(SB), NOSPLIT, $0-24\n\tMOVQ t+0(FP), DI\n\tMOVQ a+8(FP), SI\n\tMOVQ pairs+16(FP), CX")
+	p("GLOBL bias<>(SB), RODATA|NOPTR, $32")
+	p("\n// func tablesAVX(t *byte, a *int8, pairs int): pairs > 0")
+	p("TEXT ·tablesAVX(SB), NOSPLIT, $0-24\n\tMOVQ t+0(FP), DI\n\tMOVQ a+8(FP), SI\n\tMOVQ pairs+16(FP), CX")
 	for j := range 4 {
 		p("\tVMOVDQU spread%d<>(SB), Y%d\n\tVMOVDQU signs%d<>(SB), Y%d", j, 8+j, j, 12+j)
 	}
-	p("\tVMOVDQU bias1<>(SB), Y7\n\nloop:\n\tVPBROADCASTQ (SI), Y0")
+	p("\tVMOVDQU bias<>(SB), Y7\n\nloop:\n\tVPBROADCASTQ (SI), Y0")
 	for j := range 4 {
 		p("\tVPSHUFB Y%d, Y0, Y%d\n\tVPSIGNB Y%d, Y%d, Y%d", 8+j, 1+j, 12+j, 1+j, 1+j)
 	}
 	p("\tVPADDB Y1, Y2, Y1\n\tVPADDB Y3, Y4, Y3\n\tVPADDB Y1, Y3, Y1\n\tVPADDB Y7, Y1, Y1\n\tVMOVDQU Y1, (DI)\n\tADDQ $8, SI\n\tADDQ $32, DI\n\tDECQ CX\n\tJNZ loop\n\tVZEROUPPER\n\tRET")
-}
-
-// tables2 builds the tables of two groups of two activations at a time: the
-// 16 sums 2u·a of a group are one product of 16 pairs of bytes.
-func tables2() {
-	var words [4]uint64
-	for i := range 16 {
-		words[i/4] |= uint64(2*(i&3)|2*(i>>2)<<8) << (16 * (i % 4))
-	}
-	for i, w := range words {
-		p("DATA codes2<>+%d(SB)/8, $0x%016x", 8*i, w)
-	}
-	p("GLOBL codes2<>(SB), RODATA|NOPTR, $32")
-	for i := range 4 {
-		p("DATA threes<>+%d(SB)/8, $0x0303030303030303", 8*i)
-		p("DATA bias2<>+%d(SB)/8, $0x002a002a002a002a", 8*i)
-	}
-	p("GLOBL threes<>(SB), RODATA|NOPTR, $32\nGLOBL bias2<>(SB), RODATA|NOPTR, $32")
-	p("\n// func tables2AVX(t *byte, a *int8, pairs int): pairs > 0")
-	p("TEXT ·tables2AVX(SB), NOSPLIT, $0-24\n\tMOVQ t+0(FP), DI\n\tMOVQ a+8(FP), SI\n\tMOVQ pairs+16(FP), CX\n\tVMOVDQU codes2<>(SB), Y15\n\tVMOVDQU threes<>(SB), Y14\n\tVMOVDQU bias2<>(SB), Y13\n\nloop:")
-	for g := range 2 {
-		p("\tVPBROADCASTW %d(SI), Y%d\n\tVPMADDUBSW Y%d, Y15, Y%d\n\tVPMADDUBSW Y%d, Y14, Y%d\n\tVPSUBW Y%d, Y%d, Y%d\n\tVPADDW Y13, Y%d, Y%d",
-			2*g, g, g, 2+g, g, 4+g, 4+g, 2+g, 2+g, 2+g, 2+g)
-	}
-	p("\tVPACKUSWB Y3, Y2, Y2\n\tVPERMQ $0xD8, Y2, Y2\n\tVMOVDQU Y2, (DI)\n\tADDQ $4, SI\n\tADDQ $32, DI\n\tDECQ CX\n\tJNZ loop\n\tVZEROUPPER\n\tRET")
 }
