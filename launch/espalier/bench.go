@@ -18,7 +18,7 @@ func (a *app) benchCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	bench.AddCommand(&cobra.Command{
+	bench.AddCommand(a.benchInfer(), &cobra.Command{
 		Use:   "step [--model name,…] [--threads n,…] [--workers n,…] [--batch n] [--steps n] [--convolutions] [--json]",
 		Short: "Measure training steps; with --json one JSON line a case",
 		Example: `  espalier bench step --model resnet-20 --threads 1,2 --json

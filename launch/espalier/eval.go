@@ -11,8 +11,10 @@ import (
 
 	"github.com/espalier-ml/espalier/collective"
 	"github.com/espalier-ml/espalier/collective/solo"
+	"github.com/espalier-ml/espalier/kernels"
 	"github.com/espalier-ml/espalier/kernels/cpu"
 	"github.com/espalier-ml/espalier/trainer"
+	"github.com/espalier-ml/espalier/trainer/data"
 	"github.com/espalier-ml/espalier/trainer/graph"
 	"github.com/espalier-ml/espalier/trainer/metrics"
 )
@@ -34,10 +36,11 @@ func (a *app) evalCommand() *cobra.Command {
 	var threads int
 	var dataDir string
 	c := &cobra.Command{
-		Use:   "eval RUN|CHECKPOINT",
+		Use:   "eval RUN|CHECKPOINT|PACKED",
 		Short: "Measure a trained network on its test data",
-		Long: `Eval measures the newest checkpoint of a run folder, or a single checkpoint
-folder, on the whole test split (validation text for language models).` + "\n" + exitHelp,
+		Long: `Eval measures the newest checkpoint of a run folder, a single checkpoint folder,
+or a file written by export --packed, on the whole test split (validation text
+for language models). A packed network computes with integers.` + "\n" + exitHelp,
 		Example: "  espalier eval runs/digits\n  espalier eval runs/digits/checkpoints/step-00000420 --json",
 		Args:    cobra.ExactArgs(1),
 	}
@@ -46,6 +49,9 @@ folder, on the whole test split (validation text for language models).` + "\n" +
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if threads < 1 {
 			return usage("--threads %d: want 1 or more", threads)
+		}
+		if isFile(args[0]) {
+			return a.evalPacked(c.Context(), args[0], dataDir, threads)
 		}
 		t, err := a.openTrained(args[0], dataDir)
 		if err != nil {
@@ -75,30 +81,28 @@ func (a *app) eval(ctx context.Context, t *trained, threads int) error {
 		return err
 	}
 	defer free()
-	prog, err := g.Compile(dev)
-	if err != nil {
-		return err
-	}
-	defer prog.Close()
-	comm := solo.New(collective.Gen{})
-	defer comm.Close(ctx)
-	e := trainer.Evaluator{Device: dev, Comm: comm, Program: prog, Rows: rows, Source: t.cfg.Test}
-	loss, acc, count, err := e.Evaluate(ctx, 0)
+	loss, acc, count, err := measure(ctx, dev, g, rows, t.cfg.Test)
 	if err != nil {
 		return err
 	}
 	r := &evalResult{Count: count, Params: g.ParamCount(), Step: t.state.Meta.Step, Seconds: time.Since(began).Seconds(),
 		Digest: t.state.Meta.Digest.String(), Checkpoint: t.path}
-	if t.cfg.Model.Sequence() {
-		r.ValLoss = metrics.Of(loss)
-		fmt.Fprintf(a.out(), "validation loss %.4f nats over %d tokens\n", loss, count)
-	} else {
-		r.TestLoss, r.TestAccuracy = metrics.Of(loss), metrics.Of(acc)
-		fmt.Fprintf(a.out(), "test accuracy %.2f %%, loss %.4f over %d images\n", 100*acc, loss, count)
-	}
+	a.report(r, t.cfg.Model.Sequence(), loss, acc)
 	fmt.Fprintf(a.out(), "%d parameters, step %d, %s\n", r.Params, r.Step, r.Checkpoint)
-	a.result = r
 	return nil
+}
+
+// measure runs a placed graph over the whole source.
+func measure(ctx context.Context, dev kernels.Device, g *graph.Graph, rows int, source data.Source) (loss, accuracy float64, count int64, err error) {
+	prog, err := g.Compile(dev)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	defer prog.Close()
+	comm := solo.New(collective.Gen{})
+	defer comm.Close(ctx)
+	e := trainer.Evaluator{Device: dev, Comm: comm, Program: prog, Rows: rows, Source: source}
+	return e.Evaluate(ctx, 0)
 }
 
 // place gives the graph's parameters and statistics memory with the

@@ -23,18 +23,22 @@ type exportResult struct {
 
 func (a *app) exportCommand() *cobra.Command {
 	var out, layout, dataDir string
+	var packed bool
 	c := &cobra.Command{
 		Use:   "export RUN|CHECKPOINT -o FILE",
-		Short: "Write a trained network as one safetensors file",
+		Short: "Write a trained network as one file",
 		Long: `Export writes parameters and running statistics, without the optimizer's state.
+With --packed it writes a quantized run as it is deployed: weights in packed
+codes, batch norm folded into their scales; eval and bench infer read it.
 
 Names are those of PyTorch's models. Layouts:
   espalier  as trained: convolutions [kh,kw,in,out], linear maps [in,out]
   pytorch   convolutions [out,in,kh,kw], linear maps [out,in]` + "\n" + exitHelp,
-		Example: "  espalier export runs/digits -o digits.safetensors --layout pytorch",
+		Example: "  espalier export runs/digits -o digits.safetensors --layout pytorch\n  espalier export runs/digits -o digits.packed --packed",
 		Args:    cobra.ExactArgs(1),
 	}
 	c.Flags().StringVarP(&out, "output", "o", "", "`FILE` to write")
+	c.Flags().BoolVar(&packed, "packed", false, "write packed codes of a quantized run")
 	c.Flags().StringVar(&layout, "layout", "espalier", "`LAYOUT`: espalier or pytorch")
 	c.Flags().StringVar(&dataDir, "data", "", "folder `DIR` of data sets")
 	c.RegisterFlagCompletionFunc("layout", cobra.FixedCompletions([]string{"espalier", "pytorch"}, cobra.ShellCompDirectiveNoFileComp))
@@ -44,10 +48,15 @@ Names are those of PyTorch's models. Layouts:
 			return usage("name the file to write with -o, such as -o weights.safetensors")
 		case layout != "espalier" && layout != "pytorch":
 			return usage("--layout %s: want espalier or pytorch", layout)
+		case packed && c.Flags().Changed("layout"):
+			return usage("--packed has a layout of its own: leave out --layout")
 		}
 		t, err := a.openTrained(args[0], dataDir)
 		if err != nil {
 			return err
+		}
+		if packed {
+			return a.exportPacked(t, out)
 		}
 		return a.export(t, out, layout)
 	}
