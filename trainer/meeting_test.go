@@ -255,7 +255,7 @@ func (m *meeting) form() {
 			continue
 		}
 		m.comms[id] = comms[i]
-		m.waiting[id] <- answer{comm: &watched{comms[i], m, id}}
+		m.waiting[id] <- answer{comm: &watched{comms[i], m, id, m.n}}
 	}
 	clear(m.waiting)
 }
@@ -263,14 +263,15 @@ func (m *meeting) form() {
 // watched calls the meeting's hook around every operation.
 type watched struct {
 	collective.Comm
-	m  *meeting
-	id int
+	m   *meeting
+	id  int
+	gen uint64
 }
 
 // Info counts generations.
 func (w *watched) Info() collective.Info {
 	i := w.Comm.Info()
-	i.Gen.N = w.m.n
+	i.Gen.N = w.gen
 	return i
 }
 
