@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/espalier-ml/espalier/kernels"
-	"github.com/espalier-ml/espalier/trainer"
 	"github.com/espalier-ml/espalier/trainer/graph"
 )
 
@@ -82,8 +81,8 @@ type reader struct {
 	masks, sum *kernels.Tensor // [n]
 }
 
-func newEngine(s *Space, r *trainer.Run) (*engine, error) {
-	e := &engine{space: s, graph: r.Graph(), dev: r.Device()}
+func newEngine(s *Space, g *graph.Graph, dev kernels.Device) (*engine, error) {
+	e := &engine{space: s, graph: g, dev: dev}
 	all := map[string]*graph.Param{}
 	longest := 1
 	for _, p := range append(e.graph.Params()[:len(e.graph.Params()):len(e.graph.Params())], e.graph.States()...) {

@@ -237,7 +237,7 @@ func (m *Method) compile(r *trainer.Run) (err error) {
 		return nil
 	}
 	m.closeEngine()
-	m.engine, err = newEngine(m.plan.Space, r)
+	m.engine, err = newEngine(m.plan.Space, r.Graph(), r.Device())
 	return err
 }
 
