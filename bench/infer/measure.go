@@ -142,7 +142,7 @@ func peak(l *packed.Layer, o *Options) (float64, error) {
 			bits, most = g.Matrix.Bits, len(g.Channels)
 		}
 	}
-	const rows, columns, tokens = 512, 256, 2
+	const rows, columns, tokens = 256, 2048, 2
 	m, err := lowbit.NewMatrix(bits, rows, columns, l.Activations, make([]byte, rows*columns))
 	if err != nil {
 		return 0, err

@@ -1,38 +1,60 @@
 package lowbit
 
 // multiply is the kernel for activations of 8 bits, and of 4 where a table
-// does not pay: sums of u·a, at 8 bits of q·a.
+// does not pay. Up to 4 bits Σ o·a is twice the sum of u·a less (2^p-1)·Σ a.
 func (m *Matrix) multiply(dst []int32, t *Tokens, first, end, lo, hi int, s *Space) {
 	blocks := Padded(m.Bits, m.K) / Elements(m.Bits)
+	step := tileRows * blocks * blockBytes
+	offset := int32(1<<m.Bits - 1)
 	for i := first; i < end; {
 		n := 1
 		if i+1 < end && m.Bits < 8 {
 			n = 2
 		}
-		for r := lo; r < hi; r += tileRows {
-			w := m.data[r*blocks*blockBytes:][:tileRows*blocks*blockBytes]
-			a := t.Codes[i*t.Stride:]
-			tile(m.Bits, n, &s.tile, w, a, t.Stride, blocks)
+		var out [2][]int32
+		var less [2]int32
+		for j := range n {
+			out[j] = dst[(i-first+j)*m.N:][:m.N]
+			less[j] = offset * t.Sums[i+j]
+		}
+		a := t.Codes[i*t.Stride:]
+		whole := hi &^ (tileRows - 1)
+		if lo < whole {
+			part := out
 			for j := range n {
-				copy(dst[(i-first+j)*m.N:][:m.N][r:min(r+tileRows, hi)], s.tile[j*tileRows:][:tileRows])
+				part[j] = out[j][lo:whole]
+			}
+			tiles(m.Bits, part, less, m.data[lo/tileRows*step:], a, t.Stride, blocks)
+		}
+		if whole < hi { // the last rows, by way of a whole tile
+			part := [2][]int32{s.tile[:tileRows]}
+			if n == 2 {
+				part[1] = s.tile[tileRows:]
+			}
+			tiles(m.Bits, part, less, m.data[whole/tileRows*step:], a, t.Stride, blocks)
+			for j := range n {
+				copy(out[j][whole:hi], part[j])
 			}
 		}
 		i += n
 	}
 }
 
-// tile computes four rows for n ≤ 2 tokens, `stride` bytes apart.
-func tile(bits, n int, sums *[2 * tileRows]int32, w []byte, a []int8, stride, blocks int) {
+// tiles computes rows of whole tiles for one or two tokens, `stride` codes
+// apart; dst[1] is nil for one.
+func tiles(bits int, dst [2][]int32, less [2]int32, w []byte, a []int8, stride, blocks int) {
 	if fast {
-		tileAVX(bits, n, sums, w, a, stride, blocks)
+		tilesAVX(bits, dst, less, w, a, stride, blocks)
 		return
 	}
-	for j := range n {
-		tilePortable(bits, sums[j*tileRows:][:tileRows], w, a[j*stride:], blocks)
+	for j, d := range dst {
+		for r := 0; r < len(d); r += tileRows {
+			tilePortable(bits, d[r:][:tileRows], less[j], w[r*blocks*blockBytes:], a[j*stride:], blocks)
+		}
 	}
 }
 
-func tilePortable(bits int, sums []int32, w []byte, a []int8, blocks int) {
+func tilePortable(bits int, sums []int32, less int32, w []byte, a []int8, blocks int) {
 	mask := byte(1<<bits - 1)
 	for r := range sums {
 		sum := int32(0)
@@ -48,6 +70,9 @@ func tilePortable(bits int, sums []int32, w []byte, a []int8, blocks int) {
 					sum += code * int32(x[f*blockBytes+j])
 				}
 			}
+		}
+		if bits < 8 {
+			sum = 2*sum - less
 		}
 		sums[r] = sum
 	}

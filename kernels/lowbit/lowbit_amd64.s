@@ -43,16 +43,21 @@ DATA order<>+16(SB)/8, $0x0000000600000002
 DATA order<>+24(SB)/8, $0x0000000700000003
 GLOBL order<>(SB), RODATA|NOPTR, $32
 
-// func dot1x1(sums *int32, w *byte, a *int8, stride, blocks int)
-TEXT ·dot1x1(SB), NOSPLIT, $0-40
-	MOVQ sums+0(FP), DX
-	MOVQ w+8(FP), SI
-	MOVQ a+16(FP), DI
-	MOVQ stride+24(FP), R8
-	MOVQ blocks+32(FP), CX
-	ADDQ DI, R8
+// func dot1x1(a *dotArgs)
+TEXT ·dot1x1(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 0(AX), DX
+	MOVQ 8(AX), R9
+	MOVQ 16(AX), SI
+	MOVQ 48(AX), R10
 	VMOVDQU mask1<>(SB), Y12
 	VMOVDQU ones<>(SB), Y15
+
+tile:
+	MOVQ 24(AX), DI
+	MOVQ 32(AX), R8
+	ADDQ DI, R8
+	MOVQ 40(AX), CX
 	VPXOR Y8, Y8, Y8
 	VPXOR Y9, Y9, Y9
 	VPXOR Y10, Y10, Y10
@@ -227,19 +232,30 @@ block:
 	VPHADDD Y10, Y8, Y8
 	VEXTRACTI128 $1, Y8, X9
 	VPADDD X9, X8, X8
-	VMOVDQU X8, 0(DX)
+	VPADDD X8, X8, X8
+	VPBROADCASTD 56(AX), X9
+	VPSUBD X9, X8, X8
+	VMOVDQU X8, (DX)
+	ADDQ $16, DX
+	DECQ R10
+	JNZ tile
 	VZEROUPPER
 	RET
 
-// func dot1x2(sums *int32, w *byte, a *int8, stride, blocks int)
-TEXT ·dot1x2(SB), NOSPLIT, $256-40
-	MOVQ sums+0(FP), DX
-	MOVQ w+8(FP), SI
-	MOVQ a+16(FP), DI
-	MOVQ stride+24(FP), R8
-	MOVQ blocks+32(FP), CX
-	ADDQ DI, R8
+// func dot1x2(a *dotArgs)
+TEXT ·dot1x2(SB), NOSPLIT, $256-8
+	MOVQ a+0(FP), AX
+	MOVQ 0(AX), DX
+	MOVQ 8(AX), R9
+	MOVQ 16(AX), SI
+	MOVQ 48(AX), R10
 	VMOVDQU mask1<>(SB), Y12
+
+tile:
+	MOVQ 24(AX), DI
+	MOVQ 32(AX), R8
+	ADDQ DI, R8
+	MOVQ 40(AX), CX
 	VPXOR Y13, Y13, Y13
 	VMOVDQU Y13, 0(SP)
 	VMOVDQU Y13, 32(SP)
@@ -499,7 +515,11 @@ block:
 	VPHADDD Y10, Y8, Y8
 	VEXTRACTI128 $1, Y8, X9
 	VPADDD X9, X8, X8
-	VMOVDQU X8, 0(DX)
+	VPADDD X8, X8, X8
+	VPBROADCASTD 56(AX), X9
+	VPSUBD X9, X8, X8
+	VMOVDQU X8, (DX)
+	ADDQ $16, DX
 	VMOVDQU 128(SP), Y8
 	VMOVDQU 160(SP), Y9
 	VMOVDQU 192(SP), Y10
@@ -509,20 +529,31 @@ block:
 	VPHADDD Y10, Y8, Y8
 	VEXTRACTI128 $1, Y8, X9
 	VPADDD X9, X8, X8
-	VMOVDQU X8, 16(DX)
+	VPADDD X8, X8, X8
+	VPBROADCASTD 60(AX), X9
+	VPSUBD X9, X8, X8
+	VMOVDQU X8, (R9)
+	ADDQ $16, R9
+	DECQ R10
+	JNZ tile
 	VZEROUPPER
 	RET
 
-// func dot2x1(sums *int32, w *byte, a *int8, stride, blocks int)
-TEXT ·dot2x1(SB), NOSPLIT, $0-40
-	MOVQ sums+0(FP), DX
-	MOVQ w+8(FP), SI
-	MOVQ a+16(FP), DI
-	MOVQ stride+24(FP), R8
-	MOVQ blocks+32(FP), CX
-	ADDQ DI, R8
+// func dot2x1(a *dotArgs)
+TEXT ·dot2x1(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 0(AX), DX
+	MOVQ 8(AX), R9
+	MOVQ 16(AX), SI
+	MOVQ 48(AX), R10
 	VMOVDQU mask2<>(SB), Y12
 	VMOVDQU ones<>(SB), Y15
+
+tile:
+	MOVQ 24(AX), DI
+	MOVQ 32(AX), R8
+	ADDQ DI, R8
+	MOVQ 40(AX), CX
 	VPXOR Y8, Y8, Y8
 	VPXOR Y9, Y9, Y9
 	VPXOR Y10, Y10, Y10
@@ -629,19 +660,30 @@ block:
 	VPHADDD Y10, Y8, Y8
 	VEXTRACTI128 $1, Y8, X9
 	VPADDD X9, X8, X8
-	VMOVDQU X8, 0(DX)
+	VPADDD X8, X8, X8
+	VPBROADCASTD 56(AX), X9
+	VPSUBD X9, X8, X8
+	VMOVDQU X8, (DX)
+	ADDQ $16, DX
+	DECQ R10
+	JNZ tile
 	VZEROUPPER
 	RET
 
-// func dot2x2(sums *int32, w *byte, a *int8, stride, blocks int)
-TEXT ·dot2x2(SB), NOSPLIT, $256-40
-	MOVQ sums+0(FP), DX
-	MOVQ w+8(FP), SI
-	MOVQ a+16(FP), DI
-	MOVQ stride+24(FP), R8
-	MOVQ blocks+32(FP), CX
-	ADDQ DI, R8
+// func dot2x2(a *dotArgs)
+TEXT ·dot2x2(SB), NOSPLIT, $256-8
+	MOVQ a+0(FP), AX
+	MOVQ 0(AX), DX
+	MOVQ 8(AX), R9
+	MOVQ 16(AX), SI
+	MOVQ 48(AX), R10
 	VMOVDQU mask2<>(SB), Y12
+
+tile:
+	MOVQ 24(AX), DI
+	MOVQ 32(AX), R8
+	ADDQ DI, R8
+	MOVQ 40(AX), CX
 	VPXOR Y13, Y13, Y13
 	VMOVDQU Y13, 0(SP)
 	VMOVDQU Y13, 32(SP)
@@ -805,7 +847,11 @@ block:
 	VPHADDD Y10, Y8, Y8
 	VEXTRACTI128 $1, Y8, X9
 	VPADDD X9, X8, X8
-	VMOVDQU X8, 0(DX)
+	VPADDD X8, X8, X8
+	VPBROADCASTD 56(AX), X9
+	VPSUBD X9, X8, X8
+	VMOVDQU X8, (DX)
+	ADDQ $16, DX
 	VMOVDQU 128(SP), Y8
 	VMOVDQU 160(SP), Y9
 	VMOVDQU 192(SP), Y10
@@ -815,20 +861,31 @@ block:
 	VPHADDD Y10, Y8, Y8
 	VEXTRACTI128 $1, Y8, X9
 	VPADDD X9, X8, X8
-	VMOVDQU X8, 16(DX)
+	VPADDD X8, X8, X8
+	VPBROADCASTD 60(AX), X9
+	VPSUBD X9, X8, X8
+	VMOVDQU X8, (R9)
+	ADDQ $16, R9
+	DECQ R10
+	JNZ tile
 	VZEROUPPER
 	RET
 
-// func dot4x1(sums *int32, w *byte, a *int8, stride, blocks int)
-TEXT ·dot4x1(SB), NOSPLIT, $0-40
-	MOVQ sums+0(FP), DX
-	MOVQ w+8(FP), SI
-	MOVQ a+16(FP), DI
-	MOVQ stride+24(FP), R8
-	MOVQ blocks+32(FP), CX
-	ADDQ DI, R8
+// func dot4x1(a *dotArgs)
+TEXT ·dot4x1(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 0(AX), DX
+	MOVQ 8(AX), R9
+	MOVQ 16(AX), SI
+	MOVQ 48(AX), R10
 	VMOVDQU mask4<>(SB), Y12
 	VMOVDQU ones<>(SB), Y15
+
+tile:
+	MOVQ 24(AX), DI
+	MOVQ 32(AX), R8
+	ADDQ DI, R8
+	MOVQ 40(AX), CX
 	VPXOR Y8, Y8, Y8
 	VPXOR Y9, Y9, Y9
 	VPXOR Y10, Y10, Y10
@@ -901,19 +958,30 @@ block:
 	VPHADDD Y10, Y8, Y8
 	VEXTRACTI128 $1, Y8, X9
 	VPADDD X9, X8, X8
-	VMOVDQU X8, 0(DX)
+	VPADDD X8, X8, X8
+	VPBROADCASTD 56(AX), X9
+	VPSUBD X9, X8, X8
+	VMOVDQU X8, (DX)
+	ADDQ $16, DX
+	DECQ R10
+	JNZ tile
 	VZEROUPPER
 	RET
 
-// func dot4x2(sums *int32, w *byte, a *int8, stride, blocks int)
-TEXT ·dot4x2(SB), NOSPLIT, $256-40
-	MOVQ sums+0(FP), DX
-	MOVQ w+8(FP), SI
-	MOVQ a+16(FP), DI
-	MOVQ stride+24(FP), R8
-	MOVQ blocks+32(FP), CX
-	ADDQ DI, R8
+// func dot4x2(a *dotArgs)
+TEXT ·dot4x2(SB), NOSPLIT, $256-8
+	MOVQ a+0(FP), AX
+	MOVQ 0(AX), DX
+	MOVQ 8(AX), R9
+	MOVQ 16(AX), SI
+	MOVQ 48(AX), R10
 	VMOVDQU mask4<>(SB), Y12
+
+tile:
+	MOVQ 24(AX), DI
+	MOVQ 32(AX), R8
+	ADDQ DI, R8
+	MOVQ 40(AX), CX
 	VPXOR Y13, Y13, Y13
 	VMOVDQU Y13, 0(SP)
 	VMOVDQU Y13, 32(SP)
@@ -1029,7 +1097,11 @@ block:
 	VPHADDD Y10, Y8, Y8
 	VEXTRACTI128 $1, Y8, X9
 	VPADDD X9, X8, X8
-	VMOVDQU X8, 0(DX)
+	VPADDD X8, X8, X8
+	VPBROADCASTD 56(AX), X9
+	VPSUBD X9, X8, X8
+	VMOVDQU X8, (DX)
+	ADDQ $16, DX
 	VMOVDQU 128(SP), Y8
 	VMOVDQU 160(SP), Y9
 	VMOVDQU 192(SP), Y10
@@ -1039,17 +1111,27 @@ block:
 	VPHADDD Y10, Y8, Y8
 	VEXTRACTI128 $1, Y8, X9
 	VPADDD X9, X8, X8
-	VMOVDQU X8, 16(DX)
+	VPADDD X8, X8, X8
+	VPBROADCASTD 60(AX), X9
+	VPSUBD X9, X8, X8
+	VMOVDQU X8, (R9)
+	ADDQ $16, R9
+	DECQ R10
+	JNZ tile
 	VZEROUPPER
 	RET
 
-// func dot8x1(sums *int32, w *byte, a *int8, stride, blocks int)
-TEXT ·dot8x1(SB), NOSPLIT, $0-40
-	MOVQ sums+0(FP), DX
-	MOVQ w+8(FP), SI
-	MOVQ a+16(FP), DI
-	MOVQ blocks+32(FP), CX
+// func dot8x1(a *dotArgs)
+TEXT ·dot8x1(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 0(AX), DX
+	MOVQ 16(AX), SI
+	MOVQ 48(AX), R10
 	VMOVDQU ones<>(SB), Y15
+
+tile:
+	MOVQ 24(AX), DI
+	MOVQ 40(AX), CX
 	VPXOR Y8, Y8, Y8
 	VPXOR Y9, Y9, Y9
 	VPXOR Y10, Y10, Y10
@@ -1089,7 +1171,10 @@ block:
 	VPHADDD Y10, Y8, Y8
 	VEXTRACTI128 $1, Y8, X9
 	VPADDD X9, X8, X8
-	VMOVDQU X8, 0(DX)
+	VMOVDQU X8, (DX)
+	ADDQ $16, DX
+	DECQ R10
+	JNZ tile
 	VZEROUPPER
 	RET
 
@@ -1724,6 +1809,77 @@ loop:
 	ADDQ $32, SI
 	ADDQ $32, DX
 	SUBQ $8, CX
+	JNZ loop
+	VZEROUPPER
+	RET
+
+// func scaleAVX(t *float64, dots *int32, steps *float64, n int): n a multiple of 4, > 0
+TEXT ·scaleAVX(SB), NOSPLIT, $0-32
+	MOVQ t+0(FP), DI
+	MOVQ dots+8(FP), SI
+	MOVQ steps+16(FP), DX
+	MOVQ n+24(FP), CX
+
+loop:
+	VCVTDQ2PD (SI), Y0
+	VMULPD (DX), Y0, Y0
+	VMOVUPD Y0, (DI)
+	ADDQ $16, SI
+	ADDQ $32, DX
+	ADDQ $32, DI
+	SUBQ $4, CX
+	JNZ loop
+	VZEROUPPER
+	RET
+
+// func scaleAddAVX(t *float64, dots *int32, steps *float64, n int): n a multiple of 4, > 0
+TEXT ·scaleAddAVX(SB), NOSPLIT, $0-32
+	MOVQ t+0(FP), DI
+	MOVQ dots+8(FP), SI
+	MOVQ steps+16(FP), DX
+	MOVQ n+24(FP), CX
+
+loop:
+	VCVTDQ2PD (SI), Y0
+	VMULPD (DX), Y0, Y0
+	VADDPD (DI), Y0, Y0
+	VMOVUPD Y0, (DI)
+	ADDQ $16, SI
+	ADDQ $32, DX
+	ADDQ $32, DI
+	SUBQ $4, CX
+	JNZ loop
+	VZEROUPPER
+	RET
+
+// func finishAVX(y *float32, t *float64, bias, residual *float32, n int, delta, floor float64): residual may be nil; n a multiple of 4, > 0
+TEXT ·finishAVX(SB), NOSPLIT, $0-56
+	MOVQ y+0(FP), DI
+	MOVQ t+8(FP), SI
+	MOVQ bias+16(FP), DX
+	MOVQ residual+24(FP), BX
+	MOVQ n+32(FP), CX
+	VBROADCASTSD delta+40(FP), Y3
+	VBROADCASTSD floor+48(FP), Y4
+
+loop:
+	VMULPD (SI), Y3, Y0
+	VCVTPS2PD (DX), Y1
+	VADDPD Y1, Y0, Y0
+	TESTQ BX, BX
+	JZ store
+	VCVTPS2PD (BX), Y1
+	VADDPD Y1, Y0, Y0
+	ADDQ $16, BX
+
+store:
+	VMAXPD Y0, Y4, Y0
+	VCVTPD2PSY Y0, X0
+	VMOVUPS X0, (DI)
+	ADDQ $32, SI
+	ADDQ $16, DX
+	ADDQ $16, DI
+	SUBQ $4, CX
 	JNZ loop
 	VZEROUPPER
 	RET

@@ -227,6 +227,43 @@ func TestQuantizeStrangeNumbers(t *testing.T) {
 	}
 }
 
+// Outputs are those of the definition, and of assembly and portable Go alike.
+func TestOutputsAreRoundedOnce(t *testing.T) {
+	r := newRandom("outputs")
+	const n = 23
+	steps, bias, residual := make([]float64, n), make([]float32, n), make([]float32, n)
+	dots := [2][]int32{make([]int32, n), make([]int32, n)}
+	for i := range n {
+		steps[i], bias[i], residual[i] = float64(r.below(1000))/1e6, float32(r.below(2000)-1000)/7, float32(r.below(2000)-1000)/3
+		dots[0][i], dots[1][i] = int32(r.below(1<<20)-1<<19), int32(r.below(1<<20)-1<<19)
+	}
+	residual[3] = float32(math.NaN())
+	withBoth(t, func(t *testing.T) {
+		for _, res := range [][]float32{nil, residual} {
+			for _, relu := range []bool{false, true} {
+				sum, y := make([]float64, n), make([]float32, n)
+				Scale(sum, dots[0], steps)
+				ScaleAdd(sum, dots[1], steps)
+				Finish(y, sum, 0.37, bias, res, relu)
+				for i, got := range y {
+					a := float64(dots[0][i]) * steps[i]
+					b := float64(dots[1][i]) * steps[i]
+					want := float64(float64(a+b)*0.37) + float64(bias[i])
+					if res != nil {
+						want = float64(want + float64(res[i]))
+					}
+					if relu && want < 0 {
+						want = 0
+					}
+					if got != float32(want) && (want == want || got == got) {
+						t.Errorf("output %d: %v, want %v", i, got, want)
+					}
+				}
+			}
+		}
+	})
+}
+
 // Rows of weights are rounded to the levels of the definition, and assembly
 // and portable Go agree to the bit.
 func TestRounderFollowsItsDefinition(t *testing.T) {

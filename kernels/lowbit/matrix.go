@@ -108,22 +108,11 @@ func (m *Matrix) Unit() int {
 // Dots computes rows [lo, hi) for the tokens [first, end): dst [end-first][N]
 // gets Σ o·a, at 8 bits Σ q·a. lo is a multiple of Unit, hi too or N.
 func (m *Matrix) Dots(dst []int32, t *Tokens, first, end, lo, hi int, s *Space) {
-	switch {
-	case m.lookup != nil:
+	if m.lookup != nil {
 		m.lookUp(dst, t, first, end, lo, hi, s)
-	case m.Bits == 8:
-		m.multiply(dst, t, first, end, lo, hi, s)
-	default:
-		m.multiply(dst, t, first, end, lo, hi, s)
-		offset := int32(1<<m.Bits - 1)
-		for i := first; i < end; i++ {
-			row := dst[(i-first)*m.N:][:m.N]
-			less := offset * t.Sums[i]
-			for r := lo; r < hi; r++ {
-				row[r] = 2*row[r] - less
-			}
-		}
+		return
 	}
+	m.multiply(dst, t, first, end, lo, hi, s)
 }
 
 // DotsPortable is Dots in plain loops over codes: the oracle of the others.

@@ -44,6 +44,7 @@ func generate() string {
 	tables()
 	columns()
 	levels()
+	outputs()
 	return b.String()
 }
 
@@ -71,21 +72,24 @@ func constants() {
 // 8/p · 2 · (2^p-1) · 128.
 func window(bits int) int { return 32768 / (8 / bits * 2 * (1<<bits - 1) * 128) }
 
-// fields multiplies four rows of codes of p bits with one or two tokens.
-// Y0-3 codes, Y4-11 sums of 16 bits, Y12 mask, Y13 codes of a field, Y14
-// products; sums of 32 bits in Y8-11 for one token, else on the stack.
+// fields multiplies tiles of four rows of codes of p bits with one or two
+// tokens. Y0-3 codes, Y4-11 sums of 16 bits, Y12 mask, Y13 codes of a field,
+// Y14 products; sums of 32 bits in Y8-11 for one token, else on the stack.
 func fields(bits, tokens int) {
 	name := fmt.Sprintf("dot%dx%d", bits, tokens)
 	frame := 0
 	if tokens == 2 {
 		frame = 256
 	}
-	p("\n// func %s(sums *int32, w *byte, a *int8, stride, blocks int)", name)
-	p("TEXT ·%s(SB), NOSPLIT, $%d-40", name, frame)
-	p("\tMOVQ sums+0(FP), DX\n\tMOVQ w+8(FP), SI\n\tMOVQ a+16(FP), DI\n\tMOVQ stride+24(FP), R8\n\tMOVQ blocks+32(FP), CX\n\tADDQ DI, R8")
+	p("\n// func %s(a *dotArgs)", name)
+	p("TEXT ·%s(SB), NOSPLIT, $%d-8", name, frame)
+	p("\tMOVQ a+0(FP), AX\n\tMOVQ %d(AX), DX\n\tMOVQ %d(AX), R9\n\tMOVQ %d(AX), SI\n\tMOVQ %d(AX), R10", argDst, argDst1, argW, argTiles)
 	p("\tVMOVDQU mask%d<>(SB), Y12", bits)
 	if tokens == 1 {
 		p("\tVMOVDQU ones<>(SB), Y15")
+	}
+	p("\ntile:\n\tMOVQ %d(AX), DI\n\tMOVQ %d(AX), R8\n\tADDQ DI, R8\n\tMOVQ %d(AX), CX", argA, argStride, argBlocks)
+	if tokens == 1 {
 		clear(8, 12)
 	} else {
 		p("\tVPXOR Y13, Y13, Y13")
@@ -132,10 +136,18 @@ func fields(bits, tokens int) {
 				p("\tVMOVDQU %d(SP), Y%d", 32*(4*t+r), 8+r)
 			}
 		}
-		fold(16 * t)
+		fold()
+		p("\tVPADDD X8, X8, X8\n\tVPBROADCASTD %d(AX), X9\n\tVPSUBD X9, X8, X8\n\tVMOVDQU X8, (%s)\n\tADDQ $16, %s", argLess+4*t, []string{"DX", "R9"}[t], []string{"DX", "R9"}[t])
 	}
-	p("\tVZEROUPPER\n\tRET")
+	p("\tDECQ R10\n\tJNZ tile\n\tVZEROUPPER\n\tRET")
 }
+
+// Offsets in dotArgs.
+const (
+	argDst, argDst1, argW, argA    = 0, 8, 16, 24
+	argStride, argBlocks, argTiles = 32, 40, 48
+	argLess                        = 56
+)
 
 func clear(from, to int) {
 	for i := from; i < to; i++ {
@@ -143,17 +155,18 @@ func clear(from, to int) {
 	}
 }
 
-// fold stores the sums of the lanes of Y8 to Y11.
-func fold(off int) {
-	p("\tVPHADDD Y9, Y8, Y8\n\tVPHADDD Y11, Y10, Y10\n\tVPHADDD Y10, Y8, Y8\n\tVEXTRACTI128 $1, Y8, X9\n\tVPADDD X9, X8, X8\n\tVMOVDQU X8, %d(DX)", off)
+// fold brings the sums of the lanes of Y8 to Y11 into X8.
+func fold() {
+	p("\tVPHADDD Y9, Y8, Y8\n\tVPHADDD Y11, Y10, Y10\n\tVPHADDD Y10, Y8, Y8\n\tVEXTRACTI128 $1, Y8, X9\n\tVPADDD X9, X8, X8")
 }
 
-// bytes8 multiplies four rows of signed bytes with a token: |a| times the
-// weight with the sign of a.
+// bytes8 multiplies tiles of four rows of signed bytes with a token: |a| times
+// the weight with the sign of a.
 func bytes8() {
-	p("\n// func dot8x1(sums *int32, w *byte, a *int8, stride, blocks int)")
-	p("TEXT ·dot8x1(SB), NOSPLIT, $0-40")
-	p("\tMOVQ sums+0(FP), DX\n\tMOVQ w+8(FP), SI\n\tMOVQ a+16(FP), DI\n\tMOVQ blocks+32(FP), CX\n\tVMOVDQU ones<>(SB), Y15")
+	p("\n// func dot8x1(a *dotArgs)")
+	p("TEXT ·dot8x1(SB), NOSPLIT, $0-8")
+	p("\tMOVQ a+0(FP), AX\n\tMOVQ %d(AX), DX\n\tMOVQ %d(AX), SI\n\tMOVQ %d(AX), R10\n\tVMOVDQU ones<>(SB), Y15", argDst, argW, argTiles)
+	p("\ntile:\n\tMOVQ %d(AX), DI\n\tMOVQ %d(AX), CX", argA, argBlocks)
 	clear(8, 12)
 	p("\nblock:\n\tVMOVDQU (DI), Y12\n\tVPABSB Y12, Y13\n\tPREFETCHT0 1024(SI)\n\tPREFETCHT0 1088(SI)")
 	for r := range 4 {
@@ -161,8 +174,8 @@ func bytes8() {
 			32*r, r, r, r, r, r, r, r, r, 8+r, 8+r)
 	}
 	p("\tADDQ $128, SI\n\tADDQ $32, DI\n\tDECQ CX\n\tJNZ block")
-	fold(0)
-	p("\tVZEROUPPER\n\tRET")
+	fold()
+	p("\tVMOVDQU X8, (DX)\n\tADDQ $16, DX\n\tDECQ R10\n\tJNZ tile\n\tVZEROUPPER\n\tRET")
 }
 
 // lookups sums table entries for 64 rows of codes of one bit. Y0-3 sums of 16

@@ -38,6 +38,7 @@ type Plan struct {
 type piece struct {
 	first, end, lo, hi int
 	dots               [][]int32 // of the groups
+	sums               []float64 // of a token
 }
 
 // panel is the number of tokens whose codes are laid out at once.
@@ -91,6 +92,7 @@ func (p *Plan) cut(n int) {
 		for range p.l.Groups {
 			c.dots = append(c.dots, make([]int32, (c.end-c.first)*p.l.Outs))
 		}
+		c.sums = make([]float64, c.hi-c.lo)
 		p.pieces = append(p.pieces, c)
 	}
 }
@@ -219,29 +221,34 @@ func (p *Plan) piece(c *piece, space int, y, residual []float32, n int, act kern
 	for j := range l.Groups {
 		l.Groups[j].Matrix.Dots(c.dots[j], p.tokens[j], c.first, end, c.lo, c.hi, &p.spaces[space])
 	}
+	sums := c.sums[:c.hi-c.lo]
 	for i := c.first; i < end; i++ {
-		out := y[i*l.Outs:][:l.Outs]
-		delta := float64(p.tokens[0].Delta[i])
-		for r := c.lo; r < c.hi; r++ {
-			// Every product and sum is rounded by itself: see quantize.Output.
-			sum := float64(float64(c.dots[0][(i-c.first)*l.Outs+r]) * p.steps[0][r])
-			for j := 1; j < len(l.Groups); j++ {
-				sum = float64(sum + float64(float64(c.dots[j][(i-c.first)*l.Outs+r])*p.steps[j][r]))
+		row := func(j int) []int32 { return c.dots[j][(i-c.first)*l.Outs:][c.lo:c.hi] }
+		lowbit.Scale(sums, row(0), p.steps[0][c.lo:c.hi])
+		for j := 1; j < len(l.Groups); j++ {
+			lowbit.ScaleAdd(sums, row(j), p.steps[j][c.lo:c.hi])
+		}
+		out := y[i*l.Outs:][c.lo:c.hi]
+		lowbit.Finish(out, sums, float64(p.tokens[0].Delta[i]), l.Bias[c.lo:c.hi], within(residual, i*l.Outs+c.lo, i*l.Outs+c.hi), act == kernels.ReLU)
+		if act != kernels.NoAct && act != kernels.ReLU {
+			for r, v := range out {
+				out[r] = float32(activate(act, float64(v)))
 			}
-			v := float64(float64(sum*delta) + float64(l.Bias[r]))
-			if residual != nil {
-				v = float64(v + float64(residual[i*l.Outs+r]))
-			}
-			out[r] = float32(activate(act, v))
 		}
 	}
 }
 
-// activate is the value of a at x, see kernels.Act.
+// within is a part of an operand, nil where there is none.
+func within(x []float32, from, to int) []float32 {
+	if x == nil {
+		return nil
+	}
+	return x[from:to]
+}
+
+// activate is the value of a at x for what is no ReLU, see kernels.Act.
 func activate(a kernels.Act, x float64) float64 {
 	switch a {
-	case kernels.ReLU:
-		return max(x, 0)
 	case kernels.GELU:
 		return 0.5 * x * (1 + math.Tanh(0.7978845608028654*(x+0.044715*x*x*x)))
 	case kernels.SiLU:
