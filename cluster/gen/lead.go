@@ -51,6 +51,9 @@ func (m *Machine) lead() {
 	if !m.logged(h) || h.Phase == Done {
 		return
 	}
+	if !m.spokeUp() {
+		return
+	}
 	if cause, ok := m.faulty(h); ok {
 		m.next(h, cause, m.settle(h))
 		return

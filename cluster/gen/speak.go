@@ -21,6 +21,16 @@ func (m *Machine) speak() {
 	m.announce()
 }
 
+// spokeUp reports whether the store has all that this node has to say, so
+// that a leader judges itself by what the others know of it.
+func (m *Machine) spokeUp() bool {
+	k := m.node(m.self())
+	if m.cur.ack.N != 0 && (k.ack == nil || *k.ack != m.cur.ack) {
+		return false
+	}
+	return k.ann != nil && k.ann.Boot == m.cfg.Self.Boot && (m.cur.live || k.ann.Step == m.step && slices.Equal(k.ann.Workers, m.workers))
+}
+
 func (m *Machine) announce() {
 	want := Announcement{Node: m.cfg.Self, N: m.memory.N, Leaving: m.leaving, Left: m.left, Done: m.done}
 	want.Workers, want.Step = m.workers, m.step

@@ -276,6 +276,7 @@ func (a *agent) compute() {
 		mine := part{a.state.step + 1, a.drain}
 		a.parts[from{a.p.index, mine.step}] = mine
 		a.tellAll(message{part: &mine})
+		w.check.contributed(n, mine.step)
 		a.waits = w.now
 		a.commit()
 	}))

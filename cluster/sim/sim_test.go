@@ -92,9 +92,13 @@ func TestMutations(t *testing.T) {
 	}{
 		{
 			"an old leader writes on", Broken{Rules: gen.RuleFence},
-			Schedule{Nodes: 4, Min: 2, Workers: 2, Steps: 11, Faults: []Fault{
-				{At: s(1.601), Kind: Kill, A: 3, For: s(3.377)},
-				{At: s(2.335), Kind: CutControl, A: 2, For: s(3.974)},
+			Schedule{Nodes: 4, Min: 1, Workers: 2, Steps: 14, Faults: []Fault{
+				{At: s(0.361), Kind: Lossy, For: s(1.175)},
+				{At: s(0.574), Kind: Outage, For: s(0.818)},
+				{At: s(1.132), Kind: Slip, A: 1, For: s(0.527)},
+				{At: s(2.871), Kind: Outage, For: s(0.215)},
+				{At: s(3.562), Kind: Wipe},
+				{At: s(3.844), Kind: JoinNode, A: 3},
 			}},
 			"I1: the term falls",
 		},
@@ -117,19 +121,18 @@ func TestMutations(t *testing.T) {
 		},
 		{
 			"a generation follows on one that may still train", Broken{Rules: gen.RuleStopped},
-			Schedule{Nodes: 3, Min: 1, Workers: 2, Steps: 13, Faults: []Fault{
-				{At: s(0.701), Kind: Kill, A: 1, For: s(3.485)},
-				{At: s(2.509), Kind: JoinNode, A: 2},
-				{At: s(2.791), Kind: Pause, A: 0, For: s(2.693)},
+			Schedule{Nodes: 3, Min: 1, Workers: 2, Steps: 21, Faults: []Fault{
+				{At: s(0.521), Kind: Split, Mask: 0b010, For: s(2.707)},
+				{At: s(2.918), Kind: Split, Mask: 0b101, For: s(3.609)},
 			}},
 			"I2: ",
 		},
 		{
 			"a group starts from an old state", Broken{Rules: gen.RuleNewest},
-			Schedule{Nodes: 2, Min: 1, Workers: 1, Steps: 19, Faults: []Fault{
-				{At: s(0.543), Kind: DiskFull, A: 0, For: s(3.132)},
-				{At: s(2.316), Kind: JoinNode, A: 1},
-				{At: s(3.762), Kind: Outage, For: s(0.841)},
+			Schedule{Nodes: 3, Min: 1, Workers: 2, Steps: 25, Faults: []Fault{
+				{At: s(0.619), Kind: Kill, A: 1, For: s(3.812)},
+				{At: s(2.666), Kind: LeaveNode, A: 2},
+				{At: s(3.778), Kind: DiskFull, A: 0, For: s(2.386)},
 			}},
 			"starts from step",
 		},
