@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/espalier-ml/espalier/methods/quantize/onnx"
 	"github.com/espalier-ml/espalier/trainer/checkpoint"
 	"github.com/espalier-ml/espalier/trainer/graph"
 )
@@ -22,23 +23,27 @@ type exportResult struct {
 }
 
 func (a *app) exportCommand() *cobra.Command {
-	var out, layout, dataDir string
-	var packed bool
+	var out, layout, dataDir, kind string
+	var packed, asONNX bool
 	c := &cobra.Command{
 		Use:   "export RUN|CHECKPOINT -o FILE",
 		Short: "Write a trained network as one file",
 		Long: `Export writes parameters and running statistics, without the optimizer's state.
 With --packed it writes a quantized run as it is deployed: weights in packed
-codes, batch norm folded into their scales; eval and bench infer read it.
+codes, batch norm folded into their scales; eval and bench infer read it. With
+--onnx it writes an ONNX file; of a quantized run --type int8 or int4 keeps the
+integers.
 
 Names are those of PyTorch's models. Layouts:
   espalier  as trained: convolutions [kh,kw,in,out], linear maps [in,out]
   pytorch   convolutions [out,in,kh,kw], linear maps [out,in]` + "\n" + exitHelp,
-		Example: "  espalier export runs/digits -o digits.safetensors --layout pytorch\n  espalier export runs/digits -o digits.packed --packed",
+		Example: "  espalier export runs/digits -o digits.safetensors --layout pytorch\n  espalier export runs/digits -o digits.packed --packed\n  espalier export runs/digits -o digits.onnx --onnx --type int8",
 		Args:    cobra.ExactArgs(1),
 	}
 	c.Flags().StringVarP(&out, "output", "o", "", "`FILE` to write")
 	c.Flags().BoolVar(&packed, "packed", false, "write packed codes of a quantized run")
+	c.Flags().BoolVar(&asONNX, "onnx", false, "write an ONNX file")
+	c.Flags().StringVar(&kind, "type", string(onnx.Float), "`TYPE` of weights in an ONNX file: float32, int8 or int4")
 	c.Flags().StringVar(&layout, "layout", "espalier", "`LAYOUT`: espalier or pytorch")
 	c.Flags().StringVar(&dataDir, "data", "", "folder `DIR` of data sets")
 	c.RegisterFlagCompletionFunc("layout", cobra.FixedCompletions([]string{"espalier", "pytorch"}, cobra.ShellCompDirectiveNoFileComp))
@@ -48,15 +53,24 @@ Names are those of PyTorch's models. Layouts:
 			return usage("name the file to write with -o, such as -o weights.safetensors")
 		case layout != "espalier" && layout != "pytorch":
 			return usage("--layout %s: want espalier or pytorch", layout)
-		case packed && c.Flags().Changed("layout"):
-			return usage("--packed has a layout of its own: leave out --layout")
+		case packed && asONNX:
+			return usage("--packed and --onnx are two kinds of file: choose one")
+		case (packed || asONNX) && c.Flags().Changed("layout"):
+			return usage("--packed and --onnx have layouts of their own: leave out --layout")
+		case !asONNX && c.Flags().Changed("type"):
+			return usage("--type is for --onnx")
+		case !slices.Contains([]onnx.Type{onnx.Float, onnx.Int8, onnx.Int4}, onnx.Type(kind)):
+			return usage("--type %s: want float32, int8 or int4", kind)
 		}
 		t, err := a.openTrained(args[0], dataDir)
 		if err != nil {
 			return err
 		}
-		if packed {
+		switch {
+		case packed:
 			return a.exportPacked(t, out)
+		case asONNX:
+			return a.exportONNX(t, out, onnx.Type(kind))
 		}
 		return a.export(t, out, layout)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/espalier-ml/espalier/bench/infer"
 	"github.com/espalier-ml/espalier/kernels/cpu"
 	"github.com/espalier-ml/espalier/methods/quantize"
+	"github.com/espalier-ml/espalier/methods/quantize/onnx"
 	"github.com/espalier-ml/espalier/methods/quantize/packed"
 	"github.com/espalier-ml/espalier/trainer/data"
 	"github.com/espalier-ml/espalier/trainer/metrics"
@@ -74,6 +75,32 @@ func (a *app) exportPacked(t *trained, out string) error {
 	a.result = r
 	fmt.Fprintf(a.out(), "%s: %d packed layers, %.3f bits a weight, %d bytes, %.1f times smaller than float32\n",
 		out, r.Layers, r.Bits, r.Bytes, float64(r.FloatBytes)/float64(r.Bytes))
+	return nil
+}
+
+// exportONNX writes an ONNX file: the network's own weights in float32, or a
+// quantized run's integers.
+func (a *app) exportONNX(t *trained, out string, kind onnx.Type) error {
+	g, err := t.graph(1)
+	if err != nil {
+		return err
+	}
+	o := onnx.Options{Name: t.job.Job.Name, Type: kind, Values: t.named,
+		Metadata: [][2]string{{"model", t.cfg.Model.Name}, {"digest", t.state.Meta.Digest.String()}}}
+	if kind != onnx.Float {
+		if o.Packed, err = t.pack(); err != nil {
+			return err
+		}
+	}
+	file, err := onnx.Encode(g, o)
+	if err != nil {
+		return fmt.Errorf("%s: %w", t.path, err)
+	}
+	if err := os.WriteFile(out, file, 0o644); err != nil {
+		return err
+	}
+	a.result = &exportResult{out, "onnx " + string(kind), len(g.Params()) + len(g.States()), g.ParamCount(), t.state.Meta.Step, t.path}
+	fmt.Fprintf(a.out(), "%s: ONNX, weights in %s, %d bytes, step %d\n", out, kind, len(file), t.state.Meta.Step)
 	return nil
 }
 

@@ -162,22 +162,33 @@ func quantizable(o, p int) bool {
 	return o == 0 || o&1 == 1 && o >= -most && o <= most
 }
 
+// Integers are the integers of a group, [taps][channels][outs].
+func (l *Layer) Integers(g *Group) []float32 {
+	u, n := g.Matrix.Codes(), len(g.Channels)
+	v := make([]float32, len(u))
+	for r := range l.Outs {
+		for k, c := range u[r*l.taps()*n:][:l.taps()*n] {
+			o := int(int8(c))
+			if g.Matrix.Bits < 8 {
+				o = lowbit.Odd(g.Matrix.Bits, c)
+			}
+			v[k*l.Outs+r] = float32(o)
+		}
+	}
+	return v
+}
+
 // Weight unpacks the weights that the layer computes with, [taps][channels]
 // [outs], a folded norm included.
 func (l *Layer) Weight() []float32 {
 	w := make([]float32, l.Weights())
 	for i := range l.Groups {
 		g := &l.Groups[i]
-		steps, u := l.steps(g), g.Matrix.Codes()
-		n := len(g.Channels)
-		for r := range l.Outs {
-			for k := range l.taps() * n {
-				o := int(int8(u[r*l.taps()*n+k]))
-				if g.Matrix.Bits < 8 {
-					o = lowbit.Odd(g.Matrix.Bits, u[r*l.taps()*n+k])
-				}
-				w[(k/n*l.Channels+g.Channels[k%n])*l.Outs+r] = float32(steps[r] * float64(o))
-			}
+		steps, v := l.steps(g), l.Integers(g)
+		for i, o := range v {
+			k, r := i/l.Outs, i%l.Outs
+			n := len(g.Channels)
+			w[(k/n*l.Channels+g.Channels[k%n])*l.Outs+r] = float32(steps[r] * float64(o))
 		}
 	}
 	return w
