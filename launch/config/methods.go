@@ -130,15 +130,16 @@ func (j *Job) sparsifyConfig() sparsify.Config {
 }
 
 // quantizing lays the phases of quantization over the run. The noise begins
-// when the network has its full size and its masks are hard.
+// when masks are hard; the network may grow while there is noise, new channels
+// with the precision that all began with.
 func (r *Resolved) quantizing(c *trainer.Config, full *graph.Graph, grown uint64) error {
 	q := r.Job.quantizeConfig()
 	p, err := quantize.NewPlan(q, c.Timeline, c.Train.Samples())
 	if err != nil {
 		return r.fail(trimmed(err, "quantize: "), "quantize.start", "quantize.epochs", "train.epochs")
 	}
-	if p.First < grown {
-		return r.fail(fmt.Errorf("the noise begins at step %d, the network grows until step %d; begin later, or let growth end earlier", p.First, grown), "quantize.start", "quantize", "grow.epochs")
+	if r.Job.Grow != nil && p.Switch <= grown {
+		return r.fail(fmt.Errorf("channels get their bits at step %d, the network grows until step %d; make the noise phase longer, begin it later, or let growth end earlier", p.Switch, grown), "quantize.epochs", "quantize.start", "quantize", "grow.epochs")
 	}
 	if last := lastRestart(c); p.First < last {
 		return r.fail(fmt.Errorf("the noise begins at step %d, the network is thinned until step %d; begin later, or thin in fewer epochs", p.First, last), "quantize.start", "quantize", "sparsify.epochs", "sparsify.rounds")

@@ -12,8 +12,11 @@ import (
 	"github.com/espalier-ml/espalier/collective/solo"
 	"github.com/espalier-ml/espalier/kernels"
 	"github.com/espalier-ml/espalier/kernels/cpu"
+	"github.com/espalier-ml/espalier/methods/grow"
+	"github.com/espalier-ml/espalier/methods/sparsify"
 	"github.com/espalier-ml/espalier/trainer"
 	"github.com/espalier-ml/espalier/trainer/data"
+	"github.com/espalier-ml/espalier/trainer/graph"
 	"github.com/espalier-ml/espalier/trainer/models"
 	"github.com/espalier-ml/espalier/trainer/optim"
 )
@@ -77,11 +80,11 @@ func (j job) open(t testing.TB, comm collective.Comm) (trainer.Config, *Method) 
 	cfg := trainer.Config{Model: j.model, Seed: 1, Shards: 4, Timeline: timeline,
 		Optim: j.optim, Schedule: optim.Schedule{Decay: optim.Cosine}, Methods: []trainer.Method{m},
 		Train: train, Test: test, Device: dev, Comm: comm}
-	if j.probe != nil {
-		cfg.Methods = append(cfg.Methods, j.probe)
-	}
 	if j.edit != nil {
 		j.edit(&cfg, m)
+	}
+	if j.probe != nil {
+		cfg.Methods = append(cfg.Methods, j.probe)
 	}
 	return cfg, m
 }
@@ -146,4 +149,36 @@ func values(t testing.TB, r *trainer.Run, x *kernels.Tensor) []float32 {
 		t.Error(err)
 	}
 	return v
+}
+
+// growing has the network grow at steps 4 and 8 of `steps`.
+func growing(t testing.TB, c *trainer.Config, steps uint64) {
+	t.Helper()
+	trace, err := models.Trace(c.Model, graph.Config{}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gc := grow.Defaults()
+	gc.Multipliers = []float64{0.5, 0.75, 1}
+	gc.Epochs = []float64{1, 1, float64(steps/4) - 2}
+	p, err := grow.NewPlan(gc, trace.Dims(), epoch, float64(steps/4), 64, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Sizes, c.Timeline, c.Stages = p.Initial(), p.Timeline(), len(p.Stages)
+	c.Methods = append([]trainer.Method{grow.New(p)}, c.Methods...)
+}
+
+// thinning removes weights in one round from step 8 to step 15.
+func thinning(t testing.TB, c *trainer.Config) {
+	t.Helper()
+	s := sparsify.Defaults()
+	s.Goal, s.Rise, s.Rounds, s.Start, s.Epochs, s.S0 = sparsify.GoalPrune, sparsify.RiseStep, 1, 2, 2, -0.1
+	p, err := sparsify.NewPlan(s, c.Timeline, epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Restarts = p.Restarts()
+	at := len(c.Methods) - 1 // quantize is the last
+	c.Methods = append(c.Methods[:at:at], sparsify.New(p), c.Methods[at])
 }

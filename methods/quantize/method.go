@@ -87,7 +87,7 @@ func (m *Method) compile(r *trainer.Run) error {
 	if m.engine != nil && m.engine.graph == r.Graph() {
 		return nil
 	}
-	if born := r.Births[len(r.Births)-1]; born > m.plan.Switch {
+	if born := r.Births[len(r.Births)-1]; born >= m.plan.Switch {
 		return fmt.Errorf("the network grew at step %d, after its channels got their bits at step %d: let growth end before the noise phase does", born, m.plan.Switch)
 	}
 	e := newEngine(&m.plan.Config, r.Graph(), r.Device(), r.Seed())
@@ -165,8 +165,7 @@ func (m *Method) stepped(r *trainer.Run) error {
 	}
 	was, end := m.plan.At(r.Step-1), r.Step == m.plan.Steps
 	if was == PhaseFull {
-		m.fresh = r.Step < m.plan.First
-		return m.engine.plain()
+		return m.engine.plain() // not fresh: gates may change before the next step
 	}
 	for _, l := range m.engine.layers {
 		if err := m.engine.project(l); err != nil {
