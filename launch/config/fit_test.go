@@ -34,6 +34,10 @@ func TestFitRefuses(t *testing.T) {
 		{"keep names nothing", "grow: {keep: [nosuch]}", `job.yaml:1:14: grow.keep: keep ["nosuch"] names none of the network's Dims`},
 		{"rounds before growth ends", "train: {epochs: 20}\ngrow: {stages: 2, epochs: [10, 10]}\nsparsify: {start: 4, goal: prune, rounds: 2}", "job.yaml:3:19: sparsify.start: the first round begins at step 119, the network grows until step 298; begin later"},
 		{"rounds that do not fit", "train: {epochs: 5}\nsparsify: {epochs: 4}", "job.yaml:2:20: sparsify.epochs: 3 rounds of 4 epochs"},
+		{"noise before masks are hard", "train: {epochs: 20}\nsparsify: {goal: prune, rounds: 1, epochs: 8}\nquantize: {start: 4}", "job.yaml:3:19: quantize.start: the noise begins at step 119, the network is thinned until step 239; begin later"},
+		{"growth behind the switch", "train: {epochs: 20}\ngrow: {stages: 2, epochs: [10, 10]}\nquantize: {epochs: 4}", "job.yaml:3:20: quantize.epochs: channels get their bits at step 119, the network grows until step 298; make the noise phase longer"},
+		{"noise that fills the run", "train: {epochs: 5}\nquantize: {epochs: 5}", "job.yaml:2:20: quantize.epochs: noise from epoch 0 on for 5 epochs leaves no step"},
+		{"bits of nothing", "quantize: {layers: [nosuch]}", "job.yaml:1:20: quantize.layers: no weight of resnet-8 is quantized"},
 		{"gates on nothing", "train: {epochs: 40}\nsparsify: {layers: [nosuch]}", "job.yaml:2:20: sparsify.layers: no weight of resnet-8 gets gates"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

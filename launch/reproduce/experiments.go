@@ -25,6 +25,18 @@ var experiments = []Experiment{
 			{"ticket, s0 -0.03", "digits-sparse", []string{"sparsify.goal=ticket", "sparsify.epochs=15"}}},
 	},
 	{
+		Name: "quantize-digits", Title: "Learned precision on handwritten digits", Seeds: 3, Cost: "3 minutes",
+		Claim: "Less than three bits a weight cost less than a point, and a learned mixture is better than uniform precision of as many bits (Savarese et al., NeurIPS 2022; arXiv 2311.14114).",
+		Arms: []Arm{{"float32", "digits-quantized", []string{"quantize=off"}}, {"learned, price 0.1", "digits-quantized", nil}, {"learned, price 1", "digits-quantized", []string{"quantize.price=1"}},
+			{"learned, 4-bit activations", "digits-quantized", []string{"quantize.activations=a4"}},
+			{"uniform, 2 bits", "digits-quantized", []string{"quantize.rule=uniform", "quantize.bits=2"}}, {"uniform, 1 bit", "digits-quantized", []string{"quantize.rule=uniform", "quantize.bits=1"}}},
+	},
+	{
+		Name: "quantize-fashion", Title: "Learned precision on Fashion-MNIST", Seeds: 3, Data: "fashion-mnist", Cost: "30 minutes",
+		Claim: "Less than three bits a weight cost less than a point (arXiv 2311.14114).",
+		Arms:  []Arm{{"float32", "fashion-quantized", []string{"quantize=off"}}, {"learned", "fashion-quantized", nil}},
+	},
+	{
 		Name: "avagrad-decoupling", Title: "AvaGrad: learning rate and eps decouple", Seeds: 1, Cost: "5 minutes",
 		Claim: "For AvaGrad the best learning rate does not depend on eps; for Adam it does, in proportion (Savarese et al., arXiv 1912.01823, figure 3).",
 		Arms:  []Arm{{"avagrad", "digits-optim", []string{"optim.name=avagrad"}}, {"adam", "digits-optim", []string{"optim.name=adam"}}},
