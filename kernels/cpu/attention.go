@@ -90,9 +90,9 @@ func (l *lowering) attention(o *kernels.Attention) []stage {
 // scores is s = q·kᵀ for m queries and n keys, rows of q ld apart.
 func (g *attn) scores(s, q, keys []float32, m, n, ld int) {
 	x := gemmArgs{lda: uintptr(ld * 4), ldc: uintptr(g.ldS * 4), k: g.d}
-	for j := 0; j < n; j += panel {
+	for j, end := 0, panels(n)*panel; j < end; {
 		x.a, x.b, x.c = &q[0], &keys[j*g.d], &s[j]
-		x.sweep(m, alongRows)
+		j += x.sweep(m, alongRows, end-j, g.d)
 	}
 }
 
@@ -122,13 +122,12 @@ func (g *attn) weigh(y, s, values []float32, m, n, ld int) {
 	for k0 := 0; k0 < n; k0 += kc {
 		length := min(kc, g.t-k0) // of the block as packed
 		x := gemmArgs{lda: uintptr(g.ldS * 4), ldc: uintptr(ld * 4), ldd: uintptr(ld * 4), k: min(kc, n-k0)}
-		for j := 0; j < g.d; j += panel {
-			x.a, x.b, x.c = &s[k0], &values[k0*panels(g.d)*panel+j*length], &y[j]
-			x.d, x.mask = nil, maskOf(g.d-j)
+		for j := 0; j < g.d; {
+			x.a, x.b, x.c, x.d = &s[k0], &values[k0*panels(g.d)*panel+j*length], &y[j], nil
 			if k0 > 0 {
 				x.d = x.c
 			}
-			x.sweep(m, alongRows)
+			j += x.sweep(m, alongRows, g.d-j, length)
 		}
 	}
 }

@@ -70,16 +70,16 @@ func (a *attnGrad) head(mem, q, o, do, dq, lse []float32) {
 // which have been begun before; the others are overwritten.
 func (g *attn) collect(y, s, rows []float32, m, done, n int) {
 	x := gemmArgs{lda: uintptr(g.ldS * 4), ldc: uintptr(g.ldQ * 4), ldd: uintptr(g.ldQ * 4), k: m}
-	for j := 0; j < g.d; j += panel {
-		x.b, x.mask = &rows[j*m], maskOf(g.d-j)
+	for j, step := 0, 0; j < g.d; j += step {
+		x.b = &rows[j*m]
 		if done > 0 {
 			x.a, x.c = &s[0], &y[j]
 			x.d = x.c
-			x.sweep(done, downColumns)
+			step = x.sweep(done, downColumns, g.d-j, m)
 		}
 		if n > done {
 			x.a, x.c, x.d = &s[done], &y[done*g.ldQ+j], nil
-			x.sweep(n-done, downColumns)
+			step = x.sweep(n-done, downColumns, g.d-j, m)
 		}
 	}
 }

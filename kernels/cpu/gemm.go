@@ -38,6 +38,7 @@ type gemmArgs struct {
 	tileA, tileC, tileD   uintptr  // from tile to tile
 	k, tiles, rows, floor int      // tiles counts down to 0; floor 1: negative results become 0
 	mask                  *int32   // of the columns, nil for 16
+	next                  uintptr  // wide kernels: from a panel of b to the next
 }
 
 // walk is the way a micro-kernel takes through A.
@@ -49,8 +50,21 @@ const (
 	downTiles               // Aᵀ packed by packA
 )
 
-// sweep computes m rows of one panel of columns.
-func (x *gemmArgs) sweep(m int, w walk) {
+// sweep computes m rows of the panel of `columns` columns at b, or of two at
+// once where the processor can and both are whole; next is the number of rows
+// of a panel as packed. It returns how many columns it has done.
+func (x *gemmArgs) sweep(m int, w walk, columns, next int) int {
+	if useAVX512 && columns >= 2*panel {
+		x.mask, x.next = nil, uintptr(next*panel*4)
+		x.tiled(m, w, true)
+		return 2 * panel
+	}
+	x.mask = maskOf(columns)
+	x.tiled(m, w, false)
+	return panel
+}
+
+func (x *gemmArgs) tiled(m int, w walk, wide bool) {
 	tiles, low, high := tilesOf(m)
 	for x.rows = low + 1; x.rows >= low; x.rows-- {
 		x.tiles = high
@@ -68,12 +82,19 @@ func (x *gemmArgs) sweep(m int, w walk) {
 		switch w {
 		case alongRows:
 			x.tileA = rows * x.lda
-			gemmRows(x)
 		case downColumns:
 			x.tileA = rows * 4
-			gemmCols(x)
 		case downTiles:
 			x.lda, x.tileA = rows*4, rows*4*uintptr(x.k)
+		}
+		switch {
+		case w == alongRows && wide:
+			gemmRowsWide(x)
+		case w == alongRows:
+			gemmRows(x)
+		case wide:
+			gemmColsWide(x)
+		default:
 			gemmCols(x)
 		}
 	}
@@ -170,8 +191,8 @@ func (g *gemm) block(a []float32, b packedB, c []float32, rows, cols span, e *ep
 		case g.transA:
 			first, w = k0*g.lda+rows.lo, downColumns
 		}
-		for j := cols.lo; j < cols.hi; j += panel {
-			x.a, x.b, x.c, x.mask = &a[first], &b.f[k0*all*panel+(j-b.cols.lo)*x.k], &c[rows.lo*g.ldc+j], maskOf(cols.hi-j)
+		for j := cols.lo; j < cols.hi; {
+			x.a, x.b, x.c = &a[first], &b.f[k0*all*panel+(j-b.cols.lo)*x.k], &c[rows.lo*g.ldc+j]
 			switch {
 			case e.acc || k0 > 0:
 				x.d, x.ldd = x.c, x.ldc
@@ -182,7 +203,7 @@ func (g *gemm) block(a []float32, b packedB, c []float32, rows, cols span, e *ep
 			default:
 				x.d = nil
 			}
-			x.sweep(rows.len(), w)
+			j += x.sweep(rows.len(), w, cols.hi-j, x.k)
 		}
 	}
 }

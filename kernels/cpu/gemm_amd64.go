@@ -1,10 +1,21 @@
 package cpu
 
+import "golang.org/x/sys/cpu"
+
+// useAVX512 chooses the wide kernels; they give the same bits.
+var useAVX512 = cpu.X86.HasAVX512F && cpu.X86.HasAVX512DQ
+
 //go:noescape
 func gemmRows(a *gemmArgs)
 
 //go:noescape
 func gemmCols(a *gemmArgs)
+
+//go:noescape
+func gemmRowsWide(a *gemmArgs)
+
+//go:noescape
+func gemmColsWide(a *gemmArgs)
 
 //go:noescape
 func packWide(dst, src *float32, ld uintptr, k int, next uintptr, count int)

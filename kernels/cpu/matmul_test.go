@@ -168,3 +168,44 @@ func TestSumRowsCuts(t *testing.T) {
 		}
 	}
 }
+
+func TestWideKernelsGiveTheSameBits(t *testing.T) {
+	needAVX2(t)
+	if !useAVX512 {
+		t.Skip("no AVX-512 here")
+	}
+	defer func() { useAVX512 = true }()
+	s := func(n ...int) []int { return n }
+	cases := []benchCase{
+		product("rows", s(13, 37), s(37, 70), s(13, 70), kernels.MatMul{Act: kernels.ReLU}, "bias"),
+		product("blocks of k", s(5, 300), s(300, 64), s(5, 64), kernels.MatMul{}),
+		product("transposed B", s(7, 24), s(48, 24), s(7, 48), kernels.MatMul{TransB: true}),
+		product("transposed A", s(50, 9), s(50, 100), s(9, 100), kernels.MatMul{TransA: true, Acc: true}),
+		product("tiles of A", s(40, 520), s(40, 160), s(520, 160), kernels.MatMul{TransA: true}),
+		{"attention", func(w *workbench) kernels.Op {
+			return &kernels.Attention{QKV: w.random("qkv", 2, 50, 192), O: w.random("o", 2, 50, 64), LSE: w.random("lse", 2, 2, 50), Heads: 2, Causal: true}
+		}},
+		{"attention grad", func(w *workbench) kernels.Op {
+			return &kernels.AttentionGrad{QKV: w.random("qkv", 2, 70, 192), O: w.random("o", 2, 70, 64), LSE: w.random("lse", 2, 2, 70),
+				DO: w.random("do", 2, 70, 64), DQKV: w.random("dqkv", 2, 70, 192), Heads: 2, Causal: true}
+		}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			var results [2]*workbench
+			for i := range results {
+				useAVX512 = i > 0
+				results[i] = newWorkbench(t, Options{Threads: 1}, i > 0)
+				results[i].run(c.op(results[i]))
+			}
+			for i, x := range results[0].made {
+				wide := F32(results[1].made[i])
+				for k, v := range F32(x) {
+					if math.Float32bits(v) != math.Float32bits(wide[k]) {
+						t.Fatalf("%v: element %d is %v narrow, %v wide", x, k, v, wide[k])
+					}
+				}
+			}
+		})
+	}
+}
