@@ -169,6 +169,7 @@ func (a *app) report(r *evalResult, sequence bool, loss, acc float64) {
 func (a *app) benchInfer() *cobra.Command {
 	var threads int
 	var dataDir string
+	var least time.Duration
 	c := &cobra.Command{
 		Use:   "infer [FILE|RUN]",
 		Short: "Measure layers at inference, packed against int8 and float32",
@@ -181,11 +182,15 @@ weights of 1 to 8 bits.` + "\n" + exitHelp,
 	}
 	c.Flags().IntVar(&threads, "threads", 1, "number `N` of threads")
 	c.Flags().StringVar(&dataDir, "data", "", "folder `DIR` of data sets")
+	c.Flags().DurationVar(&least, "time", 50*time.Millisecond, "`TIME` that each figure is measured for")
 	c.RunE = func(_ *cobra.Command, args []string) error {
 		if threads < 1 {
 			return usage("--threads %d: want 1 or more", threads)
 		}
-		o := infer.Options{Threads: threads, Each: func(r infer.Result) { fmt.Fprintln(a.out(), r) }}
+		if least <= 0 {
+			return usage("--time %v: want more than 0", least)
+		}
+		o := infer.Options{Threads: threads, Least: least, Each: func(r infer.Result) { fmt.Fprintln(a.out(), r) }}
 		if len(args) == 1 {
 			n, err := a.openPacked(args[0], dataDir)
 			if err != nil {
@@ -194,7 +199,7 @@ weights of 1 to 8 bits.` + "\n" + exitHelp,
 			o.Network = n
 		}
 		results, err := infer.Run(o)
-		a.result = results
+		a.result = map[string]any{"layers": results}
 		return err
 	}
 	return c
