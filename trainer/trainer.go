@@ -20,8 +20,15 @@
 // method may base a decision on is equal on all ranks when its event fires.
 //
 // Promise: the state after step s is a function of the configuration and the
-// seed. It depends neither on the number of ranks (while it divides the
-// shards), nor on threads, nor on how often the run was stopped and resumed.
+// seed. It depends neither on the number of ranks (one to as many as there are
+// shards), nor on threads, nor on how often the run was stopped and resumed,
+// nor on ranks that died, joined or left on the way, wherever that was.
+//
+// A run lives across communicators: see [Group] for where they come from, and
+// generation.go for what happens between two of them. A method takes part by
+// Save and Load, which may be called in the middle of a run: what it does at a
+// boundary is undone if the step is never committed, and done again. It should
+// be a [Planner].
 //
 // Left to others: who the ranks are and how they talk (collective, launch),
 // what is computed (kernels, trainer/graph), when to change (methods).
@@ -66,7 +73,9 @@ func (e Event) String() string {
 type Method interface {
 	Name() string
 	On(e Event, r *Run) error
-	// Save and Load keep the method's state in checkpoints; nil means none.
+	// Save and Load keep the method's state in checkpoints and from one
+	// generation of ranks to the next; nil means none. Load may be called more
+	// than once, and then replaces all that Save had not said.
 	Save() (json.RawMessage, error)
 	Load(json.RawMessage) error
 }

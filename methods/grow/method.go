@@ -49,7 +49,7 @@ type Method struct {
 	host  []float32 // scratch of ramp
 }
 
-var _ trainer.Method = (*Method)(nil)
+var _ trainer.Planner = (*Method)(nil)
 
 // New returns the method that follows a plan. The run must start with the
 // plan's Initial sizes and follow its Timeline.
@@ -87,10 +87,10 @@ func (m *Method) boundary(r *trainer.Run) error {
 		}
 		m.began = true
 	}
-	next := m.stage + 1
-	if next >= len(m.plan.Stages) || r.Step < m.plan.Stages[next].First {
+	if !m.Changes(r.Step) {
 		return nil
 	}
+	next := m.stage + 1
 	if err := m.checkSizes(r.Sizes()); err != nil {
 		return err
 	}
@@ -104,6 +104,12 @@ func (m *Method) boundary(r *trainer.Run) error {
 	})
 	m.stage = next
 	return nil
+}
+
+// Changes reports whether the boundary before a step begins a stage.
+func (m *Method) Changes(step uint64) bool {
+	next := m.stage + 1
+	return next < len(m.plan.Stages) && step >= m.plan.Stages[next].First
 }
 
 // checkRun compares the run with the plan before the first step.

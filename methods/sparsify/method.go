@@ -56,6 +56,7 @@ type Method struct {
 var (
 	_ trainer.Weigher = (*Method)(nil)
 	_ trainer.Keeper  = (*Method)(nil)
+	_ trainer.Planner = (*Method)(nil)
 )
 
 // New returns the method that follows a plan. The run must have the plan's
@@ -123,6 +124,19 @@ func (m *Method) boundary(r *trainer.Run) error {
 	return nil
 }
 
+// Changes reports whether the boundary before a step sets gates anew,
+// remembers weights or ends the rounds.
+func (m *Method) Changes(step uint64) bool {
+	p, now := m.plan, m.plan.At(step)
+	switch {
+	case step == p.Final, p.Config.Goal == GoalTicket && step == p.Rewind:
+		return true
+	case now.Phase != PhaseSearch:
+		return false
+	}
+	return step == p.Rounds[now.Round].First || m.beta != now.Beta
+}
+
 func (m *Method) pack(r *trainer.Run) error {
 	if m.sendAll {
 		return nil
@@ -160,7 +174,7 @@ func (m *Method) compile(r *trainer.Run) (err error) {
 
 // reduced makes the gradients of s.
 func (m *Method) reduced(r *trainer.Run) error {
-	if m.plan.At(r.Step).Phase != PhaseSearch || m.plan.Config.Rate == 0 {
+	if m.plan.At(r.Step).Phase != PhaseSearch {
 		return nil
 	}
 	if m.engine.graph != r.Graph() { // traced anew behind the boundary, for another batch
@@ -175,6 +189,9 @@ func (m *Method) reduced(r *trainer.Run) error {
 			return err
 		}
 		m.beta = beta
+	}
+	if m.plan.Config.Rate == 0 {
+		return nil
 	}
 	return m.engine.slopes(r.Env())
 }

@@ -20,7 +20,10 @@ type Retrain struct {
 	hash   string
 }
 
-var _ trainer.Weigher = (*Retrain)(nil)
+var (
+	_ trainer.Weigher = (*Retrain)(nil)
+	_ trainer.Planner = (*Retrain)(nil)
+)
 
 // NewRetrain returns the method that trains a ticket. A ticket without values
 // is trained from the run's own first values.
@@ -68,6 +71,9 @@ func (m *Retrain) On(e trainer.Event, r *trainer.Run) error {
 	}
 	return nil
 }
+
+// Changes is true before the first step.
+func (m *Retrain) Changes(step uint64) bool { return step == 0 }
 
 func (m *Retrain) start(r *trainer.Run) error {
 	all := layers(r.Graph())
