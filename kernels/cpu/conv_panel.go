@@ -112,6 +112,11 @@ func copyColumns(dst []float32, width int, src []float32, stride, n int) {
 			*(*[16]float32)(dst[d:]) = *(*[16]float32)(src[s:])
 			s += stride
 		}
+	case 8:
+		for d := 0; d < len(dst); d += width {
+			*(*[8]float32)(dst[d:]) = *(*[8]float32)(src[s:])
+			s += stride
+		}
 	case 6:
 		for d := 0; d < len(dst); d += width {
 			*(*[6]float32)(dst[d:]) = *(*[6]float32)(src[s:])

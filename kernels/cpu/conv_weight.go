@@ -17,6 +17,8 @@ func (l *lowering) convWeight(o *kernels.ConvWeight) []stage {
 		return nil
 	case g.winogradWeights():
 		return l.convWeightWinograd(o, newWinoGradPlan(&g))
+	case g.Groups > 1 && !g.depthwise():
+		return l.convWeightGroups(o, newGroupGradPlan(l.d, g))
 	case g.wantsPanels():
 		return l.convWeightPanels(o, newPanelPlan(g))
 	}
