@@ -102,7 +102,7 @@ func TestDeathAtEveryOperation(t *testing.T) {
 				m.edit = func(id int, cfg *trainer.Config) {
 					c.edit(id, cfg)
 					cfg.Methods = append(cfg.Methods, rejoin(m))
-					if k%5 == 0 {
+					if k%10 == 0 {
 						cfg.SaveEvery, cfg.Dir = 5, fmt.Sprintf("%s/%s-%d-%d", dir, c.name, k, id)
 					}
 				}

@@ -15,6 +15,7 @@ import (
 	"github.com/espalier-ml/espalier/collective"
 	"github.com/espalier-ml/espalier/collective/tcp"
 	"github.com/espalier-ml/espalier/trainer"
+	"github.com/espalier-ml/espalier/trainer/checkpoint"
 )
 
 // A rank that serves another state than it has is left out, and the joiner has
@@ -205,4 +206,29 @@ func loopback(world int) ([]collective.Comm, error) {
 	}
 	wg.Wait()
 	return comms, errors.Join(errs...)
+}
+
+// Every rank that leads reports and saves; Progress follows.
+func TestLeadersReportAndSave(t *testing.T) {
+	dir := t.TempDir()
+	m := newMeeting(t)
+	m.edit = func(id int, c *trainer.Config) {
+		c.Dir, c.SaveEvery = fmt.Sprintf("%s/%d", dir, id), 5
+		c.Leads = func(i collective.Info) bool { return i.Rank%2 == 0 }
+	}
+	m.start(3)
+	m.finished(undisturbed(t, sgd))
+	for id := range 3 {
+		_, err := checkpoint.Store{Dir: fmt.Sprintf("%s/%d", dir, id)}.Load(fmt.Sprintf("%s/%d/step-00000010", dir, id))
+		if leads := id%2 == 0; leads != (err == nil) || leads != (len(m.records[id].list) > 0) {
+			t.Errorf("rank %d: %d records, checkpoint: %v", id, len(m.records[id].list), err)
+		}
+		p := m.runs[id].Progress()
+		if p.Step != 10 || p.Steps != 10 || p.Samples != 112 || p.Rank != id || p.World != 3 || p.Generation != 1 {
+			t.Errorf("rank %d: %+v", id, p)
+		}
+		if !(p.SamplesPerSec > 0) || p.Exposed <= 0 || p.Exposed > p.CommTime || p.CommTime > p.StepTime {
+			t.Errorf("rank %d: times %+v", id, p)
+		}
+	}
 }

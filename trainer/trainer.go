@@ -75,7 +75,7 @@ type Method interface {
 	On(e Event, r *Run) error
 	// Save and Load keep the method's state in checkpoints and from one
 	// generation of ranks to the next; nil means none. Load may be called more
-	// than once, and then replaces all that Save had not said.
+	// than once; what the method did since the state was saved is void then.
 	Save() (json.RawMessage, error)
 	Load(json.RawMessage) error
 }
