@@ -123,8 +123,8 @@ func (m *Matrix) lookUp(dst []int32, t *Tokens, first, end, lo, hi int, s *Space
 }
 
 // lutPairs is the number of pairs of groups whose sums fit 16 bits: an entry
-// is at most 56.
-const lutPairs = 65535 / (2 * 56) &^ 1
+// is at most 64.
+const lutPairs = 65535 / (2 * 64) &^ 1
 
 // lutPlace is where the sum of a tile's row stands: even rows of the first
 // half, its odd rows, then those of the second half.
@@ -151,5 +151,78 @@ func tables(t []byte, a []int8) {
 		tablesAVX(&t[0], &a[0], len(a)/8)
 		return
 	}
-	buildTables(t, 1, a)
+	buildTables(t, 1, a, TableBias(1))
+}
+
+// lookUpHalves is lookUp for activations of 8 bits. One is 16·h + l + 8 with h
+// and l in [-8, 7], so that Σ o·a = 16·Σ o·h + Σ o·l + 8·Σ o; padding counts in
+// all three sums, in the last one with -1.
+func (m *Matrix) lookUpHalves(dst []int32, t *Tokens, first, end, lo, hi int, s *Space) {
+	const rows = lutRows / 2
+	pairs := (m.K + 7) / 8
+	if len(s.tables) < 64*pairs {
+		s.tables = make([]byte, 64*pairs)
+	}
+	less := int32((1 + 16) * halfBias * 2 * pairs)
+	pad := int32(8*pairs - m.K)
+	for i := first; i < end; i++ {
+		tab := s.tables[:pairs*64]
+		tablesOfHalves(tab, t.Row(i)[:8*pairs])
+		for r := lo; r < hi; r += rows {
+			w := m.lookup[r*pairs:][:rows*pairs]
+			clear(s.total[:rows])
+			for p := 0; p < pairs; p += lutPairs {
+				n := min(lutPairs, pairs-p)
+				lutHalves(&s.sums, w[p*rows:][:n*rows], tab[p*64:][:n*64])
+				for x := range rows {
+					s.total[x] += int32(s.sums[x]) + 16*int32(s.sums[rows+x])
+				}
+			}
+			row := dst[(i-first)*m.N:][:m.N]
+			for x := range min(rows, hi-r) {
+				row[r+x] = s.total[lutPlace(x)] - less + 8*(m.RowSums[r+x]-pad)
+			}
+		}
+	}
+}
+
+// halfBias raises the sums of four numbers in [-8, 8] to bytes.
+const halfBias = 32
+
+// lutHalves sums entries for 32 rows: of low halves, then of high ones.
+func lutHalves(sums *[lutRows]uint16, w, tab []byte) {
+	if fast {
+		lookUp8AVX(&sums[0], &w[0], &tab[0], len(tab)/64)
+		return
+	}
+	const rows = lutRows / 2
+	clear(sums[:])
+	for p := range len(tab) / 64 {
+		for half := range 2 {
+			low, high := tab[p*64+32*half:][:16], tab[p*64+32*half+16:][:16]
+			for x, v := range w[p*rows:][:rows] {
+				sums[half*rows+lutPlace(x)] += uint16(low[v&15]) + uint16(high[v>>4])
+			}
+		}
+	}
+}
+
+// tablesOfHalves builds, for every pair of groups, those of the low halves and
+// those of the high ones.
+func tablesOfHalves(t []byte, a []int8) {
+	if fast {
+		tables8AVX(&t[0], &a[0], len(a)/8)
+		return
+	}
+	var half [8]int8
+	for p := range len(a) / 8 {
+		for i, v := range a[8*p:][:8] {
+			half[i] = v&15 - 8
+		}
+		buildTables(t[64*p:][:32], 1, half[:], halfBias)
+		for i, v := range a[8*p:][:8] {
+			half[i] = v >> 4
+		}
+		buildTables(t[64*p+32:][:32], 1, half[:], halfBias)
+	}
 }

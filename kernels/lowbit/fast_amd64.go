@@ -32,6 +32,12 @@ func dot8x1(a *dotArgs)
 func lookUpAVX(sums *uint16, w, tab *byte, pairs int)
 
 //go:noescape
+func lookUp8AVX(sums *uint16, w, tab *byte, pairs int)
+
+//go:noescape
+func tables8AVX(t *byte, a *int8, pairs int)
+
+//go:noescape
 func tablesAVX(t *byte, a *int8, pairs int)
 
 //go:noescape

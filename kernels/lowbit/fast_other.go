@@ -22,3 +22,5 @@ func scaleAddAVX(*float64, *int32, *float64, int) { panic("lowbit: no AVX2") }
 func finishAVX(*float32, *float64, *float32, *float32, int, float64, float64) {
 	panic("lowbit: no AVX2")
 }
+func lookUp8AVX(*uint16, *byte, *byte, int) { panic("lowbit: no AVX2") }
+func tables8AVX(*byte, *int8, int)          { panic("lowbit: no AVX2") }

@@ -18,17 +18,17 @@ func TableBias(bits int) int { return Group(bits) * (1<<bits - 1) * 7 }
 func Tables(bits int, a []int8) []byte {
 	groups := (len(a) + Group(bits) - 1) / Group(bits)
 	t := make([]byte, 16*groups)
-	buildTables(t, bits, a)
+	buildTables(t, bits, a, TableBias(bits))
 	return t
 }
 
 // buildTables fills tables one activation after another: doubling a table
 // adds the codes of one more activation to all sums so far.
-func buildTables(t []byte, bits int, a []int8) {
+func buildTables(t []byte, bits int, a []int8, bias int) {
 	g, span := Group(bits), 1<<bits
 	for i := 0; i*16 < len(t); i++ {
 		e := t[16*i:][:16]
-		e[0] = byte(TableBias(bits))
+		e[0] = byte(bias)
 		n := 1
 		for j := range g {
 			v := int8(0)

@@ -31,7 +31,8 @@ func (t *Tokens) Sum(lo, hi int) {
 type Matrix struct {
 	Bits, N, K int
 	data       []byte // see Pack
-	lookup     []byte // see PackTables; nil where activations have 8 bits
+	lookup     []byte // see PackTables; nil above 1 bit
+	tile       int    // rows that are looked up together
 	RowSums    []int32
 }
 
@@ -64,8 +65,12 @@ func OpenMatrix(bits, n, k, actBits int, packed []byte) (*Matrix, error) {
 			m.RowSums[i/k] += int32(Odd(bits, c))
 		}
 	}
-	if actBits == 4 && bits == 1 {
-		m.lookup = PackTables(bits, n, k, lutRows, u)
+	if bits == 1 {
+		m.tile = lutRows
+		if actBits == 8 {
+			m.tile = lutRows / 2
+		}
+		m.lookup = PackTables(bits, n, k, m.tile, u)
 	}
 	return m, nil
 }
@@ -100,7 +105,7 @@ func (m *Matrix) Bytes() int {
 // begin at multiples of it.
 func (m *Matrix) Unit() int {
 	if m.lookup != nil {
-		return lutRows
+		return m.tile
 	}
 	return tileRows
 }
@@ -108,11 +113,14 @@ func (m *Matrix) Unit() int {
 // Dots computes rows [lo, hi) for the tokens [first, end): dst [end-first][N]
 // gets Σ o·a, at 8 bits Σ q·a. lo is a multiple of Unit, hi too or N.
 func (m *Matrix) Dots(dst []int32, t *Tokens, first, end, lo, hi int, s *Space) {
-	if m.lookup != nil {
+	switch {
+	case m.lookup == nil:
+		m.multiply(dst, t, first, end, lo, hi, s)
+	case m.tile == lutRows:
 		m.lookUp(dst, t, first, end, lo, hi, s)
-		return
+	default:
+		m.lookUpHalves(dst, t, first, end, lo, hi, s)
 	}
-	m.multiply(dst, t, first, end, lo, hi, s)
 }
 
 // DotsPortable is Dots in plain loops over codes: the oracle of the others.

@@ -36,6 +36,7 @@ func generate() string {
 	}
 	bytes8()
 	lookups()
+	lookups8()
 	maxAbs()
 	encode()
 	sumCodes()
@@ -247,39 +248,86 @@ func sumCodes() {
 }
 
 // tables builds those of two groups of four activations at a time: every
-// activation, spread over 16 bytes, with the signs that the codes give it.
+// activation, spread over 16 bytes, with the signs that the codes give it. For
+// activations of 8 bits it builds those of their halves.
 func tables() {
 	for j := range 4 {
 		lo, hi := uint64(0x0101010101010101)*uint64(j), uint64(0x0101010101010101)*uint64(4+j)
-		for i, w := range []uint64{lo, lo, hi, hi} {
-			p("DATA spread%d<>+%d(SB)/8, $0x%016x", j, 8*i, w)
-		}
-		p("GLOBL spread%d<>(SB), RODATA|NOPTR, $32", j)
-		var words [2]uint64
+		words("spread"+fmt.Sprint(j), lo, lo, hi, hi)
+		var signs [2]uint64
 		for i := range 16 {
 			sign := uint64(0xff)
 			if i>>j&1 == 1 {
 				sign = 1
 			}
-			words[i/8] |= sign << (8 * (i % 8))
+			signs[i/8] |= sign << (8 * (i % 8))
 		}
-		for i := range 4 {
-			p("DATA signs%d<>+%d(SB)/8, $0x%016x", j, 8*i, words[i%2])
-		}
-		p("GLOBL signs%d<>(SB), RODATA|NOPTR, $32", j)
+		words("signs"+fmt.Sprint(j), signs[0], signs[1], signs[0], signs[1])
 	}
-	for i := range 4 {
-		p("DATA bias<>+%d(SB)/8, $0x1c1c1c1c1c1c1c1c", 8*i)
-	}
-	p("GLOBL bias<>(SB), RODATA|NOPTR, $32")
+	equal("bias", 0x1c1c1c1c1c1c1c1c)
+	equal("bias8", 0x2020202020202020)
+	equal("eights", 0x0808080808080808)
 	p("\n// func tablesAVX(t *byte, a *int8, pairs int): pairs > 0")
-	p("TEXT ·tablesAVX(SB), NOSPLIT, $0-24\n\tMOVQ t+0(FP), DI\n\tMOVQ a+8(FP), SI\n\tMOVQ pairs+16(FP), CX")
+	tablesHead("tablesAVX", "bias")
+	p("\nloop:\n\tVPBROADCASTQ (SI), Y0")
+	table("(DI)")
+	p("\tADDQ $8, SI\n\tADDQ $32, DI\n\tDECQ CX\n\tJNZ loop\n\tVZEROUPPER\n\tRET")
+
+	p("\n// func tables8AVX(t *byte, a *int8, pairs int): low halves less 8, then high halves; pairs > 0")
+	tablesHead("tables8AVX", "bias8")
+	p("\nloop:\n\tVPBROADCASTQ (SI), Y5\n\tVPAND mask4<>(SB), Y5, Y0\n\tVPSUBB eights<>(SB), Y0, Y0")
+	table("(DI)")
+	p("\tVPSRLW $4, Y5, Y0\n\tVPAND mask4<>(SB), Y0, Y0\n\tVPXOR eights<>(SB), Y0, Y0\n\tVPSUBB eights<>(SB), Y0, Y0")
+	table("32(DI)")
+	p("\tADDQ $8, SI\n\tADDQ $64, DI\n\tDECQ CX\n\tJNZ loop\n\tVZEROUPPER\n\tRET")
+}
+
+func tablesHead(name, bias string) {
+	p("TEXT ·%s(SB), NOSPLIT, $0-24\n\tMOVQ t+0(FP), DI\n\tMOVQ a+8(FP), SI\n\tMOVQ pairs+16(FP), CX", name)
 	for j := range 4 {
 		p("\tVMOVDQU spread%d<>(SB), Y%d\n\tVMOVDQU signs%d<>(SB), Y%d", j, 8+j, j, 12+j)
 	}
-	p("\tVMOVDQU bias<>(SB), Y7\n\nloop:\n\tVPBROADCASTQ (SI), Y0")
+	p("\tVMOVDQU %s<>(SB), Y7", bias)
+}
+
+// table stores the tables of the activations in Y0.
+func table(to string) {
 	for j := range 4 {
 		p("\tVPSHUFB Y%d, Y0, Y%d\n\tVPSIGNB Y%d, Y%d, Y%d", 8+j, 1+j, 12+j, 1+j, 1+j)
 	}
-	p("\tVPADDB Y1, Y2, Y1\n\tVPADDB Y3, Y4, Y3\n\tVPADDB Y1, Y3, Y1\n\tVPADDB Y7, Y1, Y1\n\tVMOVDQU Y1, (DI)\n\tADDQ $8, SI\n\tADDQ $32, DI\n\tDECQ CX\n\tJNZ loop\n\tVZEROUPPER\n\tRET")
+	p("\tVPADDB Y1, Y2, Y1\n\tVPADDB Y3, Y4, Y3\n\tVPADDB Y1, Y3, Y1\n\tVPADDB Y7, Y1, Y1\n\tVMOVDQU Y1, %s", to)
+}
+
+// equal is a constant of four equal words, words one of any.
+func equal(name string, w uint64) { words(name, w, w, w, w) }
+
+func words(name string, w ...uint64) {
+	for i, x := range w {
+		p("DATA %s<>+%d(SB)/8, $0x%016x", name, 8*i, x)
+	}
+	p("GLOBL %s<>(SB), RODATA|NOPTR, $%d", name, 8*len(w))
+}
+
+// lookups8 sums entries of two tables, of the low and the high halves of
+// activations, for 32 rows of codes of one bit. Y0-3 sums of 16 bits: low even
+// rows, low odd ones, high ones.
+func lookups8() {
+	p("\n// func lookUp8AVX(sums *uint16, w, tab *byte, pairs int)")
+	p("TEXT ·lookUp8AVX(SB), NOSPLIT, $0-32")
+	p("\tMOVQ sums+0(FP), DX\n\tMOVQ w+8(FP), SI\n\tMOVQ tab+16(FP), DI\n\tMOVQ pairs+24(FP), CX\n\tVMOVDQU mask4<>(SB), Y4\n\tVMOVDQU low<>(SB), Y5")
+	clear(0, 4)
+	p("\nloop:\n\tVMOVDQU (SI), Y8\n\tVPAND Y8, Y4, Y9\n\tVPSRLW $4, Y8, Y8\n\tVPAND Y8, Y4, Y8")
+	for half := range 2 {
+		a, b := 10+2*half, 11+2*half
+		p("\tVBROADCASTI128 %d(DI), Y6\n\tVBROADCASTI128 %d(DI), Y7\n\tVPSHUFB Y9, Y6, Y%d\n\tVPSHUFB Y8, Y7, Y%d\n\tVPADDB Y%d, Y%d, Y%d", 32*half, 32*half+16, a, b, a, b, a)
+	}
+	for half := range 2 {
+		a, t := 10+2*half, 11+2*half
+		p("\tVPAND Y%d, Y5, Y%d\n\tVPADDW Y%d, Y%d, Y%d\n\tVPSRLW $8, Y%d, Y%d\n\tVPADDW Y%d, Y%d, Y%d", a, t, t, 2*half, 2*half, a, a, a, 2*half+1, 2*half+1)
+	}
+	p("\tPREFETCHT0 1024(SI)\n\tADDQ $32, SI\n\tADDQ $64, DI\n\tDECQ CX\n\tJNZ loop")
+	for i := range 4 {
+		p("\tVMOVDQU Y%d, %d(DX)", i, 32*i)
+	}
+	p("\tVZEROUPPER\n\tRET")
 }
