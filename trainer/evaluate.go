@@ -14,7 +14,7 @@ import (
 // Evaluator measures a network on held-out data.
 type Evaluator struct {
 	Device  kernels.Device
-	Comm    collective.Comm
+	Comm    collective.Comm // nil: alone
 	Program *graph.Program
 	Rows    int // of the program's batch
 	Source  data.Source
@@ -24,7 +24,10 @@ type Evaluator struct {
 // exact: sums over all rows in the order of batches, the same for every
 // number of ranks. seq numbers the reduction.
 func (e *Evaluator) Evaluate(ctx context.Context, seq uint64) (loss, accuracy float64, count int64, err error) {
-	info := e.Comm.Info()
+	info := collective.Info{World: 1}
+	if e.Comm != nil {
+		info = e.Comm.Info()
+	}
 	n := e.Source.Samples()
 	batches := (n + e.Rows - 1) / e.Rows
 	sums := make([]float64, 3*batches)
@@ -37,9 +40,11 @@ func (e *Evaluator) Evaluate(ctx context.Context, seq uint64) (loss, accuracy fl
 		}
 		copy(sums[3*i:], []float64{t.loss, t.hits, t.count})
 	}
-	w := e.Comm.AllReduce(collective.Float64s(sums), collective.Sum, collective.OpMeta{Seq: seq, Bucket: bucketEval})
-	if err := w.Wait(ctx); err != nil {
-		return 0, 0, 0, fmt.Errorf("evaluation: %w", err)
+	if e.Comm != nil {
+		w := e.Comm.AllReduce(collective.Float64s(sums), collective.Sum, collective.OpMeta{Seq: seq, Bucket: bucketEval})
+		if err := w.Wait(ctx); err != nil {
+			return 0, 0, 0, fmt.Errorf("evaluation: %w", err)
+		}
 	}
 	var total tally
 	for i := range batches {

@@ -9,7 +9,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/espalier-ml/espalier/collective"
-	"github.com/espalier-ml/espalier/collective/solo"
 	"github.com/espalier-ml/espalier/trainer/metrics"
 )
 
@@ -85,7 +84,7 @@ func (r *Run) generation(ctx context.Context, comm collective.Comm, f formation)
 	}
 	if lost(err) && r.net != nil && r.Step == r.cfg.steps() {
 		// Behind the last step nobody is needed: what is left is to measure.
-		r.comm = solo.New(r.info.Gen)
+		r.comm = nil
 		err = r.loop(ctx)
 	}
 	if errors.Is(err, errDrained) || lost(err) {
@@ -169,6 +168,9 @@ func (r *Run) reformed(f formation, took time.Duration) {
 func (r *Run) leave(comm collective.Comm, err error) {
 	defer r.regroup.Store(false) // what was asked until now is done
 	r.disassemble()
+	if r.once() {
+		return // the communicator's owner knows what it is for
+	}
 	if err != nil && !errors.Is(err, errDrained) && !errors.Is(err, ErrDiverged) {
 		comm.Abort(err)
 	}

@@ -13,7 +13,8 @@ import (
 // The run asks for the first one before its first step and for another when
 // one broke or was drained (see Run.RequestRegroup). What the ranks of the new
 // generation hold may differ: they bring their state in line over it before
-// they go on. The run closes every communicator that it was given.
+// they go on. The run closes every communicator that it was given, but for
+// that of Fixed.
 type Group interface {
 	// Form waits for the next generation and returns this rank's communicator
 	// in it. broken is what ended the last one, nil at the start and after a
@@ -27,7 +28,8 @@ type Group interface {
 var ErrLeft = errors.New("left the run")
 
 // Fixed is a group of one generation: it hands comm out once, and a run whose
-// communicator breaks ends.
+// communicator breaks ends. comm remains the caller's, who closes it, or aborts
+// it with the error of Train.
 func Fixed(comm collective.Comm) Group { return &fixed{comm: comm} }
 
 type fixed struct {
@@ -45,4 +47,10 @@ func (f *fixed) Form(_ context.Context, broken error) (collective.Comm, error) {
 		return nil, errors.New("this group of ranks cannot form anew: it is fixed")
 	}
 	return nil, fmt.Errorf("the group of ranks is fixed and broke: %w", broken)
+}
+
+// once reports whether there will be no other generation.
+func (r *Run) once() bool {
+	_, once := r.cfg.Group.(*fixed)
+	return once
 }

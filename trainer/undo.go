@@ -30,7 +30,7 @@ type undo struct {
 // guard prepares for the end of the communicator before the step that begins
 // now is committed.
 func (r *Run) guard() error {
-	if _, once := r.cfg.Group.(*fixed); once || !r.mayChange() {
+	if r.once() || !r.mayChange() {
 		return nil
 	}
 	p, err := r.capture(r.undo.memory)
