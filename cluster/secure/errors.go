@@ -35,6 +35,8 @@ var codes = []struct {
 	{"expired", ErrExpired, true},
 	{"proof", ErrProof, true},
 	{"role", ErrRole, true},
+	{"node", ErrNode, true},
+	{"certificate", ErrCertificate, true},
 	{"request", ErrRequest, true},
 	{"not-ready", ErrNotReady, false},
 }
