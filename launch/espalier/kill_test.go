@@ -50,7 +50,7 @@ func TestKilledRunsGoOn(t *testing.T) {
 		nproc, text string
 		n           int
 	}{
-		{"1", "checkpoint ", 1}, {"2", "checkpoint ", 2}, {"2", "grow ", 1},
+		{"1", "grow ", 1}, {"2", "eval ", 2}, {"2", "grow ", 1},
 	} {
 		dir := "killed" + c.nproc + c.text[:4]
 		state := start(t, syscall.SIGKILL, c.text, c.n, "train", "job.yaml", "--run-dir", dir, "--nproc", c.nproc, "--threads", "1")
@@ -73,7 +73,7 @@ func TestSignals(t *testing.T) {
 	for sig, code := range map[syscall.Signal]int{syscall.SIGTERM: 143, syscall.SIGINT: 130} {
 		for _, nproc := range []string{"1", "2"} {
 			dir := "r" + sig.String() + nproc
-			state := start(t, sig, "checkpoint ", 1, "train", "job.yaml", "--run-dir", dir, "--nproc", nproc, "--threads", "1")
+			state := start(t, sig, "eval ", 1, "train", "job.yaml", "--run-dir", dir, "--nproc", nproc, "--threads", "1")
 			if state.ExitCode() != code {
 				t.Errorf("%v with %s workers: exit status %d, want %d", sig, nproc, state.ExitCode(), code)
 			}
