@@ -28,6 +28,7 @@ func (r *Resolved) check(broken map[string]bool) (bad []Complaint) {
 	r.checkOptim(complain)
 	r.checkGrow(complain)
 	r.checkSparsify(complain)
+	r.checkStructured(complain)
 	r.checkQuantize(complain)
 	return bad
 }
@@ -181,6 +182,16 @@ func (r *Resolved) checkSparsify(complain complainer) {
 	c := r.Job.sparsifyConfig()
 	for _, e := range flatten(c.Validate()) {
 		complain(strings.TrimPrefix(e.Error(), "sparsify: "), "sparsify.layers", "sparsify.epochs", "sparsify.rise")
+	}
+}
+
+func (r *Resolved) checkStructured(complain complainer) {
+	if r.Job.Structured == nil {
+		return
+	}
+	c := r.Job.structuredConfig()
+	for _, e := range flatten(c.Validate()) {
+		complain(strings.TrimPrefix(e.Error(), "structured: "), "structured.harden", "structured.final", "structured.off", "structured.on", "structured.dims")
 	}
 }
 

@@ -134,6 +134,8 @@ func (r *Resolved) Variant() string {
 		return "fixed"
 	case r.Job.Grow != nil:
 		return "grown"
+	case r.Job.Structured != nil:
+		return "restructured"
 	case r.Job.Sparsify == nil:
 		return "quantized"
 	}

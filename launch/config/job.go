@@ -38,15 +38,16 @@ type Job struct {
 	Name string `yaml:"name" free:"yes" doc:"name of the run; empty: that of the file or recipe"`
 	Seed uint64 `yaml:"seed" default:"1" doc:"what all random numbers of the run follow from"`
 
-	Data     Data      `yaml:"data" doc:"what is learned from"`
-	Model    Model     `yaml:"model" by:"model.name" doc:"the network at full size"`
-	Train    Train     `yaml:"train" doc:"how long, and in what portions"`
-	Optim    Optim     `yaml:"optim" by:"optim.name" doc:"the optimizer"`
-	Schedule Schedule  `yaml:"schedule" by:"schedule.decay" doc:"the learning rate over the run"`
-	Grow     *Grow     `yaml:"grow" doc:"growth while training; without this group the network is trained at full size, \"grow: {}\" grows it by the defaults"`
-	Sparsify *Sparsify `yaml:"sparsify" doc:"removing most weights while training, by continuous sparsification"`
-	Quantize *Quantize `yaml:"quantize" doc:"few bits a weight, learned while training with noise"`
-	Share    *Share    `yaml:"share" doc:"pushing layers that mix their weights from templates (model swrn) towards each other"`
+	Data       Data        `yaml:"data" doc:"what is learned from"`
+	Model      Model       `yaml:"model" by:"model.name" doc:"the network at full size"`
+	Train      Train       `yaml:"train" doc:"how long, and in what portions"`
+	Optim      Optim       `yaml:"optim" by:"optim.name" doc:"the optimizer"`
+	Schedule   Schedule    `yaml:"schedule" by:"schedule.decay" doc:"the learning rate over the run"`
+	Grow       *Grow       `yaml:"grow" doc:"growth while training; without this group the network is trained at full size, \"grow: {}\" grows it by the defaults"`
+	Sparsify   *Sparsify   `yaml:"sparsify" doc:"removing most weights while training, by continuous sparsification"`
+	Structured *Structured `yaml:"structured" doc:"growing and pruning filters, units, heads and blocks from a seed to a budget"`
+	Quantize   *Quantize   `yaml:"quantize" doc:"few bits a weight, learned while training with noise"`
+	Share      *Share      `yaml:"share" doc:"pushing layers that mix their weights from templates (model swrn) towards each other"`
 
 	Eval       Eval       `yaml:"eval" doc:"measuring on held-out data"`
 	Checkpoint Checkpoint `yaml:"checkpoint" doc:"saving the state"`
@@ -189,6 +190,40 @@ type Quantize struct {
 // Share says how layers are made alike, see methods/share.
 type Share struct {
 	Recurrence float64 `yaml:"recurrence" default:"0" is:">=0 <=1000" doc:"weight of the similarity of layers in the objective; 0 only reports it"`
+}
+
+// Structured says how the network is restructured, see methods/structured.
+// Shares of the run count from start on.
+type Structured struct {
+	Budget float64 `yaml:"budget" default:"0.25" is:">=0.0001 <=1" doc:"cost of the finished network as a share of that of the full one"`
+	Cost   string  `yaml:"cost" default:"flops" of:"flops params" doc:"what the budget counts"`
+	Seed   int     `yaml:"seed" default:"1" is:">=0 <=1048576" doc:"units that every width begins with; 0 begins with all, and the network is only pruned"`
+	Start  float64 `yaml:"start" default:"0" is:">=0 <=1000000" doc:"epoch from which on components come and go; later than 0 only with seed 0"`
+	Period float64 `yaml:"period" default:"1" is:">0 <=1000000" doc:"epochs between queries of what is there"`
+
+	Controller string  `yaml:"controller" default:"ref" of:"ref paper" doc:"how the price follows the budget: ref: along a reference from the seed to the budget; paper: the published rule, which swings"`
+	Gain       float64 `yaml:"gain" default:"0.5" is:">=0 <=1000" doc:"how strongly"`
+	Every      int     `yaml:"every" default:"20" is:">=1 <=1000000000" doc:"steps between prices of controller ref"`
+	Ramp       float64 `yaml:"ramp" default:"0.5" is:">=0 <=1" doc:"share of the run in which the reference reaches the budget"`
+	Harden     float64 `yaml:"harden" default:"0.75" is:">=0 <=1" doc:"share of the run from which on everything is being decided"`
+	Final      float64 `yaml:"final" default:"0.9" is:">0 <1" doc:"share of the run from which on the structure is final"`
+
+	On          float64 `yaml:"on" default:"1" is:">=-10 <=10" doc:"where the mask variables of the seed start"`
+	Off         float64 `yaml:"off" default:"-3" is:">=-10 <=10" doc:"where all others start"`
+	Temperature float64 `yaml:"temperature" default:"100" is:">=1 <=1000000" doc:"what temperatures reach from 1"`
+	Global      bool    `yaml:"global" default:"false" doc:"one temperature for all instead of one for each component"`
+	Draws       string  `yaml:"draws" default:"fresh" of:"fresh kept" doc:"random numbers of the queries: new ones each time, or one a component for the whole run"`
+
+	Rate     float64 `yaml:"rate" default:"0.1" is:">=0 <=1000" doc:"learning rate of mask variables"`
+	Momentum float64 `yaml:"momentum" default:"0.9" is:">=0 <1" doc:"their momentum"`
+	Decay    float64 `yaml:"decay" default:"1e-6" is:">=0 <=1" doc:"their weight decay"`
+
+	Attach  string   `yaml:"attach" default:"zero" of:"zero random" doc:"weights that lead out of a new unit: zero: what is computed stays"`
+	Tile    int      `yaml:"tile" default:"1" is:">=1 <=256" doc:"widths are multiples of it once the reference has reached the budget"`
+	Blocks  bool     `yaml:"blocks" default:"true" doc:"residual blocks may be switched off"`
+	Streams bool     `yaml:"streams" default:"false" doc:"residual streams may shrink too"`
+	Dims    []string `yaml:"dims" default:"[]" doc:"widths that change, by name; * stands for any part; empty: all but residual streams and embeddings"`
+	Skip    []string `yaml:"skip" default:"[]" doc:"widths that do not, by name"`
 }
 
 // Eval says when to measure.

@@ -8,6 +8,7 @@ import (
 	"github.com/espalier-ml/espalier/methods/quantize"
 	"github.com/espalier-ml/espalier/methods/share"
 	"github.com/espalier-ml/espalier/methods/sparsify"
+	"github.com/espalier-ml/espalier/methods/structured"
 	"github.com/espalier-ml/espalier/trainer"
 	"github.com/espalier-ml/espalier/trainer/graph"
 	"github.com/espalier-ml/espalier/trainer/models"
@@ -29,8 +30,17 @@ func (r *Resolved) plan(c *trainer.Config) error {
 	if err == nil && r.Job.Share != nil {
 		err = r.sharing(c, full)
 	}
+	var shape *structured.Plan
+	if err == nil && r.Job.Structured != nil {
+		if shape, err = r.structuring(c, full, grown); err == nil {
+			grown = shape.Final + 1
+		}
+	}
 	if err == nil && r.Job.Sparsify != nil {
 		err = r.thinning(c, full, grown)
+	}
+	if err == nil && shape != nil { // its masks stand on those of weights
+		c.Methods = append(c.Methods, structured.New(shape))
 	}
 	if err == nil && r.Job.Quantize != nil {
 		err = r.quantizing(c, full, grown)
@@ -97,6 +107,48 @@ func (r *Resolved) sharing(c *trainer.Config, full *graph.Graph) error {
 	return nil
 }
 
+// structuring lays the search for the structure over the run. It begins with a
+// seed, or when the network has its full size.
+func (r *Resolved) structuring(c *trainer.Config, full *graph.Graph, grown uint64) (*structured.Plan, error) {
+	s := r.Job.structuredConfig()
+	switch {
+	case r.Job.Grow != nil && s.Seed > 0:
+		return nil, r.fail(fmt.Errorf("growing and a seed of %d both say what the network begins with; use seed: 0, or remove the grow section", s.Seed), "structured.seed", "structured", "grow")
+	case len(share.Coefficients(full)) > 0:
+		return nil, r.fail(fmt.Errorf("the layers of %s share templates, so that none may have a width of its own; use a model without, such as resnet-20, or remove the structured section", r.Job.Model.Name), "structured", "model.name")
+	}
+	p, err := structured.NewPlan(s, c.Model, c.Timeline, c.Train.Samples())
+	if err != nil {
+		return nil, r.fail(trimmed(err, "structured: "), "structured.period", "structured.budget", "structured.start", "structured.seed", "structured.dims", "structured.streams", "structured", "train.epochs")
+	}
+	if p.First < grown {
+		return nil, r.fail(fmt.Errorf("the search begins at step %d, the network grows until step %d; begin later, or let growth end earlier", p.First, grown), "structured.start", "structured", "grow.epochs")
+	}
+	if s.Seed > 0 {
+		c.Sizes = p.Initial()
+	}
+	return p, nil
+}
+
+// structuredConfig is the method's configuration; the job must have a
+// structured section.
+func (j *Job) structuredConfig() structured.Config {
+	s := j.Structured
+	return structured.Config{Budget: s.Budget, Cost: structured.Cost(s.Cost), Seed: s.Seed, Start: s.Start, Period: s.Period,
+		Controller: structured.Controller(s.Controller), Gain: s.Gain, Every: s.Every, Ramp: s.Ramp, Harden: s.Harden, Final: s.Final,
+		On: s.On, Off: s.Off, Temperature: s.Temperature, Global: s.Global, Draws: structured.Draws(s.Draws),
+		Rate: s.Rate, Momentum: s.Momentum, Decay: s.Decay, Attach: structured.Attach(s.Attach), Tile: s.Tile,
+		Blocks: s.Blocks, Streams: s.Streams, Dims: s.Dims, Skip: s.Skip}
+}
+
+// shaping says what the network does until its shape is final.
+func (r *Resolved) shaping() string {
+	if r.Job.Structured != nil {
+		return "is restructured"
+	}
+	return "grows"
+}
+
 // thinning lays rounds of sparsification over the run. They begin when the
 // network has its full size.
 func (r *Resolved) thinning(c *trainer.Config, full *graph.Graph, grown uint64) error {
@@ -106,7 +158,7 @@ func (r *Resolved) thinning(c *trainer.Config, full *graph.Graph, grown uint64) 
 		return r.fail(trimmed(err, "sparsify: "), "sparsify.epochs", "sparsify.rounds", "sparsify.start", "sparsify.rewind", "sparsify.rise", "train.epochs")
 	}
 	if first := p.Rounds[0].First; first < grown {
-		return r.fail(fmt.Errorf("the first round begins at step %d, the network grows until step %d; begin later, or let growth end earlier", first, grown), "sparsify.start", "sparsify", "grow.epochs")
+		return r.fail(fmt.Errorf("the first round begins at step %d, the network %s until step %d; begin later, or let that end earlier", first, r.shaping(), grown), "sparsify.start", "sparsify", "grow.epochs")
 	}
 	none := true
 	for _, q := range full.Params() {
@@ -140,6 +192,9 @@ func (r *Resolved) quantizing(c *trainer.Config, full *graph.Graph, grown uint64
 	}
 	if r.Job.Grow != nil && p.Switch <= grown {
 		return r.fail(fmt.Errorf("channels get their bits at step %d, the network grows until step %d; make the noise phase longer, begin it later, or let growth end earlier", p.Switch, grown), "quantize.epochs", "quantize.start", "quantize", "grow.epochs")
+	}
+	if r.Job.Structured != nil && p.First < grown {
+		return r.fail(fmt.Errorf("the noise begins at step %d, the network is restructured until step %d; begin later, or let that end earlier", p.First, grown), "quantize.start", "quantize", "structured.final")
 	}
 	if last := lastRestart(c); p.First < last {
 		return r.fail(fmt.Errorf("the noise begins at step %d, the network is thinned until step %d; begin later, or thin in fewer epochs", p.First, last), "quantize.start", "quantize", "sparsify.epochs", "sparsify.rounds")
