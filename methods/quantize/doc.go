@@ -16,7 +16,7 @@
 //     batch norm folded into scales (fold.go).
 //
 //   - the plan of a run (plan.go), the states beside a weight (layer.go), what
-//     is done to them in a step (train.go) and when (method.go).
+//     is done to them in a step (train.go, round.go) and when (method.go).
 //
 // In a run:
 //

@@ -121,7 +121,7 @@ func theirs(t *testing.T, spec models.Spec, n int, file []byte) array {
 func wantNear(t *testing.T, got array, want []float32, tolerance float64) {
 	t.Helper()
 	if len(got.v) != len(want) {
-		t.Fatalf("%v, want %d logits", got, len(want))
+		t.Fatalf("%d logits, want %d", len(got.v), len(want))
 	}
 	most := 0.0
 	for _, v := range want {

@@ -2,7 +2,6 @@ package onnx
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math"
 	"slices"
 	"testing"
@@ -509,5 +508,3 @@ func pool(o *operator, x array) array {
 	})
 	return y
 }
-
-func (a array) String() string { return fmt.Sprintf("%v %.4g", a.dims, a.v[:min(4, len(a.v))]) }
