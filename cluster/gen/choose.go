@@ -13,6 +13,7 @@ import (
 type choice struct {
 	nodes   []cluster.Node
 	marks   []Mark
+	open    []Group
 	waiting string
 	retry   time.Duration // when to look again, 0: when something happens
 	over    bool          // nobody is left who could complete the job sooner than it was completed
@@ -203,7 +204,8 @@ func (m *Machine) fenced(h *Record, c *choice) string {
 	if h == nil {
 		return ""
 	}
-	if m.cfg.rule(RuleStopped) && !m.stopped(h, c.nodes) {
+	open, going := m.open(h, c.nodes)
+	if going != 0 && m.cfg.rule(RuleStopped) {
 		d := &m.duty
 		if d.silent == 0 {
 			d.silent = m.now
@@ -213,9 +215,10 @@ func (m *Machine) fenced(h *Record, c *choice) string {
 			if m.cfg.DisjointAfter >= 0 {
 				c.retry = at
 			}
-			return fmt.Sprintf("no sign that generation %d has stopped", h.N)
+			return fmt.Sprintf("no sign that generation %d has stopped", going)
 		}
 	}
+	c.open = open
 	if !m.cfg.rule(RuleNewest) {
 		return ""
 	}
@@ -238,24 +241,44 @@ func (m *Machine) fenced(h *Record, c *choice) string {
 	return ""
 }
 
-// stopped reports whether at least one member of h is known to have stopped
-// it; no step of h can then be completed, for each needs all members.
-func (m *Machine) stopped(h *Record, next []cluster.Node) bool {
+// open returns the generations up to h that may still be training for all
+// that is known, each of which the next one must stop by having a member of
+// it. going is one of which it has none, 0 if there is none.
+func (m *Machine) open(h *Record, next []cluster.Node) (open []Group, going uint64) {
+	g := Group{N: h.N}
 	for i := range h.Nodes {
-		x := &h.Nodes[i]
-		if a := m.acked(x, h.N); a.Broken || a.Drained || a.Done {
+		g.Nodes = append(g.Nodes, Start{h.Nodes[i].ID, h.Nodes[i].Boot})
+	}
+	for _, g := range append(slices.Clone(h.Open), g) {
+		if m.stopped(&g) {
+			continue
+		}
+		open = append(open, g)
+		if !slices.ContainsFunc(g.Nodes, func(x Start) bool {
+			return slices.ContainsFunc(next, func(y cluster.Node) bool { return y.ID == x.Node && y.Boot == x.Boot })
+		}) {
+			going = g.N
+		}
+	}
+	return open, going
+}
+
+// stopped reports whether at least one member is known to have stopped a
+// generation; no step of it can then be completed, for each needs all members.
+func (m *Machine) stopped(g *Group) bool {
+	for _, x := range g.Nodes {
+		if m.healthOf(x.Node, x.Boot) == cluster.Departed {
 			return true
 		}
-		if ann := m.announced(x.ID); ann != nil && (ann.Done || ann.Boot != x.Boot || ann.Left) {
+		k := m.nodes[x.Node]
+		if k == nil {
+			continue
+		}
+		if a := k.ack; a != nil && a.Boot == x.Boot && (a.N > g.N || a.N == g.N && (a.Broken || a.Drained || a.Done)) {
 			return true
 		}
-		if m.healthOf(x.ID, x.Boot) == cluster.Departed {
-			return true
-		}
-		for j := range next {
-			if next[j].ID == x.ID && next[j].Boot == x.Boot {
-				return true
-			}
+		if a := k.ann; a != nil && (a.Done || a.Left || a.Boot != x.Boot || a.N > g.N) {
+			return true // N is on its disk, and it has left what came before
 		}
 	}
 	return false

@@ -310,7 +310,7 @@ func (m *Machine) next(h *Record, cause string, wait time.Duration) {
 	}
 	r := Record{
 		N: 1, Nodes: c.nodes, Phase: Forming, Term: m.leader.Term, By: m.self(), Cause: cause,
-		Noticed: int64(m.now - d.noticed), Marks: c.marks,
+		Noticed: int64(m.now - d.noticed), Marks: c.marks, Open: c.open,
 	}
 	if h != nil {
 		r.N, r.Prev = h.N+1, h.chain

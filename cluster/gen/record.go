@@ -38,11 +38,26 @@ type Record struct {
 	Marks []Mark `json:"marks,omitempty"`
 	// Fails counts the generations before this one, in a row, that did not get anywhere.
 	Fails int `json:"fails,omitempty"`
+	// Open are the generations before this one of which it was not known, when
+	// this one was formed, that a member had stopped them. This one has a member of each.
+	Open []Group `json:"open,omitempty"`
 	// Restored: put back by a member after the store lost it.
 	Restored bool `json:"restored,omitempty"`
 
 	chain cluster.Digest
 	rev   cluster.Rev
+}
+
+// Group is who was in a generation.
+type Group struct {
+	N     uint64  `json:"n"`
+	Nodes []Start `json:"nodes"`
+}
+
+// Start is one start of a node.
+type Start struct {
+	Node cluster.NodeID `json:"node"`
+	Boot string         `json:"boot"`
 }
 
 // Mark is what is held against a node.
