@@ -142,6 +142,18 @@ func (p probe) On(e trainer.Event, r *trainer.Run) error { return p(e, r) }
 func (probe) Save() (json.RawMessage, error)             { return nil, nil }
 func (probe) Load(json.RawMessage) error                 { return nil }
 
+// some is every third of all stops where tests are to be short.
+func some(stops []uint64) []uint64 {
+	if !testing.Short() {
+		return stops
+	}
+	var few []uint64
+	for i := 0; i < len(stops); i += 3 {
+		few = append(few, stops[i])
+	}
+	return few
+}
+
 func values(t testing.TB, r *trainer.Run, x *kernels.Tensor) []float32 {
 	t.Helper()
 	v, err := read(r.Device(), x)

@@ -33,7 +33,7 @@ func TestALostRankChangesNothing(t *testing.T) {
 			j.steps, j.config.Start, j.config.Epochs, j.config.Rate = 28, c.start, c.epochs, 0.5
 			j.edit = func(cfg *trainer.Config, _ *Method) { c.edit(t, cfg) }
 			want := j.run(t)
-			for _, at := range c.stops {
+			for _, at := range some(c.stops) {
 				for _, e := range []trainer.Event{trainer.Boundary, trainer.Reduced} {
 					if got := j.withLoss(t, at, e); got.Digest != want.Digest || got.Eval.Loss != want.Eval.Loss {
 						t.Errorf("lost at %v of step %d: digest %v, undisturbed %v", e, at, got.Digest, want.Digest)

@@ -39,7 +39,7 @@ func TestResumeIsExact(t *testing.T) {
 		v.edit(&j.config)
 		want := j.run(t)
 		// Around both events, inside all phases, and at the end.
-		for _, stop := range []uint64{2, 4, 5, 10, 15, 16, 17, 20, 23} {
+		for _, stop := range some([]uint64{2, 4, 5, 10, 15, 16, 17, 20, 23}) {
 			dir := t.TempDir()
 			k := j
 			k.edit = func(c *trainer.Config, _ *Method) { c.Dir = dir }
