@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -12,24 +13,50 @@ import (
 	"github.com/espalier-ml/espalier/launch/supervise"
 )
 
-// Run starts the workers, follows the session's orders and returns when no
-// worker is left: nil if the run is complete, else ErrStopped, ErrExcluded,
-// ErrLost, a *FailedError, a *DyingError, or why workers could not be started.
-// The end of ctx asks to stop. The session is the caller's to close.
-func Run(ctx context.Context, c Config) error {
+// Agent runs the workers of a node.
+type Agent struct {
+	agent
+	killed chan struct{}
+	gone   chan struct{} // closed when Run returns
+	once   sync.Once
+}
+
+// New prepares an agent. The session is the caller's to close.
+func New(c Config) (*Agent, error) {
 	c, err := c.withDefaults()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	a := &agent{Config: c, reports: make(chan message, 64), exits: make(chan exit), launcher: supervise.NewLauncher(),
-		out: supervise.NewSink(c.Stdout), errs: supervise.NewSink(c.Stderr)}
-	defer a.launcher.Close()
+	a := &Agent{killed: make(chan struct{}), gone: make(chan struct{}),
+		agent: agent{Config: c, reports: make(chan message, 64), exits: make(chan exit),
+			out: supervise.NewSink(c.Stdout), errs: supervise.NewSink(c.Stderr)}}
 	for i := range c.Workers {
 		a.workers = append(a.workers, &worker{index: i})
 	}
-	a.loop(ctx)
+	return a, nil
+}
+
+// Run starts the workers, follows the session's orders and returns when no
+// worker is left: nil if the run is complete, else ErrStopped, ErrExcluded,
+// ErrLost, a *FailedError, a *DyingError, or why workers could not be started.
+// The end of ctx asks to stop. It may be called once.
+func (a *Agent) Run(ctx context.Context) error {
+	defer close(a.gone)
+	a.launcher = supervise.NewLauncher()
+	defer a.launcher.Close()
+	a.loop(ctx, a.killed)
 	a.dissolve()
 	return a.verdict()
+}
+
+// Kill ends all workers on the spot, and with them Run, for which it waits a
+// moment. It may be called from any goroutine, at any time.
+func (a *Agent) Kill() {
+	a.once.Do(func() { close(a.killed) })
+	select {
+	case <-a.gone:
+	case <-time.After(time.Second):
+	}
 }
 
 // agent is the state of a node. One goroutine uses it.
@@ -83,7 +110,7 @@ type exit struct {
 // tick is how often the agent looks at what nobody tells it.
 const tick = 100 * time.Millisecond
 
-func (a *agent) loop(ctx context.Context) {
+func (a *agent) loop(ctx context.Context, killed <-chan struct{}) {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	asked, orders := ctx.Done(), a.Session.Orders()
@@ -105,6 +132,10 @@ func (a *agent) loop(ctx context.Context) {
 		case <-asked:
 			asked = nil
 			a.stop()
+		case <-killed:
+			killed = nil
+			a.end(stopping)
+			a.killAll()
 		case now := <-ticker.C:
 			a.tick(now)
 		}
@@ -146,9 +177,13 @@ func (a *agent) tick(now time.Time) {
 		a.settle(now)
 	case now.After(a.deadline):
 		a.Log.Warn("workers did not end in time: killing them", zap.Duration("grace", a.Grace))
-		for _, w := range a.workers {
-			w.kill()
-		}
+		a.killAll()
+	}
+}
+
+func (a *agent) killAll() {
+	for _, w := range a.workers {
+		w.kill()
 	}
 }
 

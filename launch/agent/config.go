@@ -32,6 +32,9 @@ type Config struct {
 	Args   []string
 	Env    []string
 	CPUs   [][]int
+	// Keep are files that workers inherit without looking at them: a lock that
+	// lasts until the last of them is gone.
+	Keep []*os.File
 	// Listen is the host at which workers take connections from other nodes,
 	// empty where there are none.
 	Listen string

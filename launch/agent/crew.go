@@ -30,6 +30,7 @@ type worker struct {
 	opened bool
 	parted bool      // it left that generation
 	ended  bool      // it said how training ended
+	reason string    // why it could not start
 	due    time.Time // when it must have left a generation that is over, zero if no time is set
 
 	progress trainer.Progress
@@ -70,8 +71,8 @@ func (a *agent) start(w *worker, now time.Time) error {
 	}
 	defer far.Close()
 	near.wait = 5 * time.Second
-	c := supervise.Command{Worker: w.index, Binary: a.Binary, Args: a.Args, Files: []*os.File{far},
-		Env:    append(slices.Clone(a.Env), envAgent+"=3", envListen+"="+a.Listen),
+	c := supervise.Command{Worker: w.index, Binary: a.Binary, Args: a.Args, Files: append([]*os.File{far}, a.Keep...),
+		Env:    append(slices.Clone(a.Env), envAgent+"=3", envListen+"="+a.Listen, envWorker+"="+strconv.Itoa(w.index)),
 		Stdout: a.out, Stderr: a.errs, Raw: w.index == 0, Prefix: fmt.Sprintf("[worker %d] ", w.index), Outlives: true}
 	if a.CPUs != nil {
 		c.CPUs = a.CPUs[w.index]
@@ -115,6 +116,9 @@ func (a *agent) ended(e exit) {
 	fault := e.fault
 	if fault == nil {
 		fault = &supervise.WorkerError{Worker: w.index, Reason: "it left without a word"}
+	}
+	if w.reason != "" {
+		fault.Reason = w.reason
 	}
 	if w.step > w.base {
 		w.deaths = 0

@@ -1,5 +1,5 @@
 // Package agent is the process of a node that supervises its workers and
-// carries out the orders of a cluster.Session: the node's half ([Run]) and the
+// carries out the orders of a cluster.Session: the node's half ([Agent]) and the
 // worker's half ([Worker], which is the trainer's Group).
 //
 // # Promises
@@ -31,7 +31,8 @@
 // # Example
 //
 //	// agent
-//	err := agent.Run(ctx, agent.Config{Node: "a", Workers: 2, Session: session, Command: command})
+//	a, err := agent.New(agent.Config{Node: "a", Workers: 2, Args: []string{"worker"}, Session: session})
+//	err = a.Run(ctx)
 //
 //	// worker
 //	w, err := agent.Attach(agent.Options{})

@@ -177,6 +177,10 @@ func (a *agent) concluded(w *worker, r report) {
 	case sayStopped:
 		w.ended = true
 	case sayFailed:
+		if w.addr == "" && w.spawn > 1 && a.alive() > 1 {
+			w.reason = r.Cause // it could not start, perhaps for now: the others show that the job works
+			return
+		}
 		w.ended = true
 		a.fail(&FailedError{Worker: w.index, Text: r.Cause, Config: r.Config})
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"sync"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/espalier-ml/espalier/collective"
+	"github.com/espalier-ml/espalier/collective/tcp"
 	"github.com/espalier-ml/espalier/trainer"
 )
 
@@ -48,11 +48,11 @@ type Training interface {
 // and tells the agent what becomes of it. Form is for one goroutine, the other
 // methods for any.
 type Worker struct {
-	o        Options
-	agent    *channel
-	listener net.Listener // nil where all ranks are on one node
-	news     chan struct{}
-	done     chan struct{} // closed by Close
+	o     Options
+	agent *channel
+	port  *tcp.Port // nil where all ranks are on one node
+	news  chan struct{}
+	done  chan struct{} // closed by Close
 
 	mu       sync.Mutex
 	run      Training

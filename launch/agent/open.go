@@ -2,8 +2,8 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net"
 	"os"
 
 	"github.com/espalier-ml/espalier/collective"
@@ -74,25 +74,9 @@ func (w *Worker) connect(ctx context.Context, gen collective.Gen, self int, addr
 	for r, a := range addrs {
 		peers = append(peers, tcp.Peer{Rank: collective.Rank(r), Addr: a})
 	}
-	ln, err := w.again()
-	if err != nil {
-		return nil, err
+	if w.port == nil {
+		return nil, errors.New("this worker takes no connections, but its generation has several nodes")
 	}
-	o := tcp.Options{TLS: w.o.TLS, Plain: w.o.TLS == nil, Listener: ln, Timeout: w.o.Timeout, Observe: w.o.Observe, Log: w.o.Log}
+	o := tcp.Options{TLS: w.o.TLS, Plain: w.o.TLS == nil, Port: w.port, Timeout: w.o.Timeout, Observe: w.o.Observe, Log: w.o.Log}
 	return tcp.Open(ctx, gen, collective.Rank(self), peers, o)
-}
-
-// again is the worker's listener once more: each group closes the one that it
-// is given, and the address lasts as long as the worker.
-func (w *Worker) again() (net.Listener, error) {
-	l, ok := w.listener.(*net.TCPListener)
-	if !ok {
-		return nil, fmt.Errorf("this worker takes no connections, but its generation has several nodes")
-	}
-	f, err := l.File()
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return net.FileListener(f)
 }

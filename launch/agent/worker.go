@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/espalier-ml/espalier/collective/tcp"
 	"github.com/espalier-ml/espalier/launch/supervise"
 	"github.com/espalier-ml/espalier/trainer/metrics"
 )
@@ -18,6 +19,7 @@ import (
 // What a worker finds in its environment.
 const (
 	envAgent  = "ESPALIER_AGENT_FD"
+	envWorker = "ESPALIER_WORKER" // number of the worker on its node
 	envListen = "ESPALIER_LISTEN" // host that it takes connections at, empty for none
 )
 
@@ -26,6 +28,12 @@ const beat = 500 * time.Millisecond
 
 // Supervised reports whether this process is a worker of an agent.
 func Supervised() bool { return os.Getenv(envAgent) != "" }
+
+// Index is the number of this worker on its node, 0 for a process that is none.
+func Index() int {
+	n, _ := strconv.Atoi(os.Getenv(envWorker))
+	return n
+}
 
 // Attach connects a worker with the agent that started it. It must be called
 // once.
@@ -47,7 +55,7 @@ func Attach(o Options) (*Worker, error) {
 	}
 	w := &Worker{o: o, agent: c, news: make(chan struct{}, 1), done: make(chan struct{})}
 	if host := os.Getenv(envListen); host != "" {
-		if w.listener, err = net.Listen("tcp", net.JoinHostPort(host, "0")); err != nil {
+		if w.port, err = tcp.Listen(net.JoinHostPort(host, "0")); err != nil {
 			c.close()
 			return nil, fmt.Errorf("worker: listen for its peers: %w", err)
 		}
@@ -59,8 +67,8 @@ func Attach(o Options) (*Worker, error) {
 
 // addr is where peers find this worker; without any it is only a name.
 func (w *Worker) addr() string {
-	if w.listener != nil {
-		return w.listener.Addr().String()
+	if w.port != nil {
+		return w.port.Addr()
 	}
 	return "local:" + strconv.Itoa(os.Getpid())
 }
@@ -229,7 +237,7 @@ func (w *Worker) Close() {
 	defer w.mu.Unlock()
 	w.drop()
 	w.agent.close()
-	if w.listener != nil {
-		w.listener.Close()
+	if w.port != nil {
+		w.port.Close()
 	}
 }

@@ -2,8 +2,13 @@ package main
 
 import (
 	"bufio"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -52,7 +57,7 @@ func TestKilledRunsGoOn(t *testing.T) {
 	}{
 		{"1", "grow ", 1}, {"2", "eval ", 2}, {"2", "grow ", 1},
 	} {
-		dir := "killed" + c.nproc + c.text[:4]
+		dir := fmt.Sprint("killed", c.nproc, c.text[:4], c.n)
 		state := start(t, syscall.SIGKILL, c.text, c.n, "train", "job.yaml", "--run-dir", dir, "--nproc", c.nproc, "--threads", "1")
 		if ws := state.Sys().(syscall.WaitStatus); !ws.Signaled() {
 			t.Errorf("%s workers, %s: it ended before it was killed: %v", c.nproc, c.text, state)
@@ -78,5 +83,67 @@ func TestSignals(t *testing.T) {
 				t.Errorf("%v with %s workers: exit status %d, want %d", sig, nproc, state.ExitCode(), code)
 			}
 		}
+	}
+}
+
+// workers lists the worker processes that this process has started, oldest
+// first.
+func workers(t *testing.T) (pids []int) {
+	t.Helper()
+	files, err := filepath.Glob("/proc/self/task/*/children")
+	if err != nil || len(files) == 0 {
+		t.Skip("the kernel does not list children")
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			continue // the thread has ended
+		}
+		for _, field := range strings.Fields(string(b)) {
+			if pid, err := strconv.Atoi(field); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	slices.Sort(pids)
+	return pids
+}
+
+// TestWorkersDie: a worker that is killed or stopped does not end the run. The
+// others go on in place, a new one joins, and the bits are those of the
+// undisturbed run.
+func TestWorkersDie(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs many processes")
+	}
+	inFolder(t, tiny)
+	want := trainTiny(t, "whole", "--nproc", "1")
+	for _, c := range []struct {
+		name   string
+		nproc  string
+		signal syscall.Signal
+		worker int
+		text   string
+	}{
+		{"first of two killed", "2", syscall.SIGKILL, 0, "eval "},
+		{"second of two killed in a growth event", "2", syscall.SIGKILL, 1, "grow "},
+		{"third of four killed", "4", syscall.SIGKILL, 2, "eval "},
+		{"one of one stopped", "2", syscall.SIGSTOP, 1, "eval "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			watch := &at{text: c.text, do: func() {
+				if pids := workers(t); c.worker < len(pids) {
+					syscall.Kill(pids[c.worker], c.signal)
+				}
+			}}
+			dir := strings.ReplaceAll(c.name, " ", "-")
+			code := execute(t.Context(), []string{"train", "job.yaml", "--run-dir", dir, "--nproc", c.nproc, "--threads", "1"}, io.Discard, watch)
+			if code != 0 || !strings.Contains(watch.all.String(), "worker died and is started anew") {
+				t.Fatalf("exit status %d\n%s", code, watch.all.String())
+			}
+			if got := trainTiny(t, dir); got["digest"] != want["digest"] {
+				t.Errorf("digest %v, want %v\n%s", got["digest"], want["digest"], watch.all.String())
+			}
+		})
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 // runLog logs into the run folder's log.jsonl, and what needs attention to
 // stderr as well (everything, if verbose).
-func runLog(dir string, stderr io.Writer, verbose bool, rank int) (*zap.Logger, error) {
+func runLog(dir string, stderr io.Writer, verbose bool, worker int) (*zap.Logger, error) {
 	f, err := os.OpenFile(filepath.Join(dir, logFile), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, err
@@ -19,8 +19,8 @@ func runLog(dir string, stderr io.Writer, verbose bool, rank int) (*zap.Logger, 
 	ec := zap.NewProductionEncoderConfig()
 	ec.EncodeTime = zapcore.ISO8601TimeEncoder
 	file := zapcore.NewCore(zapcore.NewJSONEncoder(ec), f, zap.InfoLevel)
-	if rank >= 0 {
-		file = file.With([]zap.Field{zap.Int("rank", rank)})
+	if worker >= 0 {
+		file = file.With([]zap.Field{zap.Int("worker", worker)})
 	}
 	return zap.New(zapcore.NewTee(file, consoleCore(stderr, verbose))), nil
 }

@@ -1,14 +1,21 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
+	"os"
+	"path/filepath"
 	"strconv"
-	"sync"
 	"time"
 
+	"go.uber.org/zap"
+
+	"github.com/espalier-ml/espalier/cluster"
+	"github.com/espalier-ml/espalier/cluster/control"
+	"github.com/espalier-ml/espalier/cluster/gen"
+	"github.com/espalier-ml/espalier/cluster/node"
+	"github.com/espalier-ml/espalier/launch/agent"
+	"github.com/espalier-ml/espalier/launch/report"
 	"github.com/espalier-ml/espalier/launch/supervise"
 	"github.com/espalier-ml/espalier/trainer/metrics"
 )
@@ -17,48 +24,106 @@ import (
 // save when they are asked to stop.
 const stopGrace = 2 * time.Minute
 
-// many runs a job in worker processes.
-func (t *training) many(ctx context.Context, dir string, nproc, threads int) error {
-	args := []string{"worker", "--threads", strconv.Itoa(threads)}
-	spec := supervise.Spec{World: nproc, Stderr: t.display, Stdout: &recordReader{show: t.display.Handle, rest: t.display}, Grace: stopGrace, Log: t.log}
-	if all := len(processors()); nproc*threads <= all {
-		spec.CPUs = supervise.SplitCPUs(nproc)
-	} else {
-		args = append(args, "--crowded")
+// crew is what workers are started with.
+type crew struct {
+	nproc, threads int
+	world          int // of a run whose results depend on it, else any number
+	strict         bool
+}
+
+// many runs a job in worker processes of this machine alone.
+func (t *training) many(ctx context.Context, f *folder, hash string, c crew) error {
+	host, _ := os.Hostname()
+	session, err := node.New(context.WithoutCancel(ctx), node.Config{
+		Self:     cluster.Node{ID: "here", Host: host, Build: report.CurrentEnvironment(features()).Version, Job: hash},
+		MinNodes: 1, MaxNodes: 1, Store: control.NewMemory(), Times: gen.Times{JoinInterval: time.Second}, Log: t.log})
+	if err != nil {
+		return err
 	}
-	spec.Args = append(args, dir)
-	err := supervise.Run(ctx, spec)
-	var worker *supervise.WorkerError
-	if errors.As(err, &worker) && !t.app.json {
-		brief := *worker
-		brief.Tail = nil // these lines were passed on already
-		return &brief
+	defer session.Close(context.Background())
+	return t.supervise(ctx, f, c, agent.Config{Node: "here", Run: hash, Session: session})
+}
+
+// supervise runs the node's workers, who belong to a session.
+func (t *training) supervise(ctx context.Context, f *folder, c crew, cfg agent.Config) error {
+	lock, err := writerLock(f.dir)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	rec, err := newRecorder(f, t.display.Handle, t.log)
+	if err != nil {
+		return err
+	}
+	defer rec.close()
+	cfg.Workers, cfg.Together, cfg.Keep = c.nproc, !c.strict, []*os.File{lock}
+	cfg.Record, cfg.Stdout, cfg.Stderr, cfg.Grace, cfg.Log = rec.take, t.display, t.display, stopGrace, t.log
+	cfg.Args = []string{"worker", "--threads", strconv.Itoa(c.threads), "--world", strconv.Itoa(c.world)}
+	if all := len(processors()); c.nproc*c.threads <= all {
+		cfg.CPUs = supervise.SplitCPUs(c.nproc)
+	} else {
+		cfg.Args = append(cfg.Args, "--crowded")
+	}
+	cfg.Args = append(cfg.Args, f.dir)
+	a, err := agent.New(cfg)
+	if err != nil {
+		return err
+	}
+	defer t.onKill(a.Kill)()
+	return ended(a.Run(ctx))
+}
+
+// ended gives the end of an agent its exit status.
+func ended(err error) error {
+	var failed *agent.FailedError
+	switch {
+	case errors.As(err, &failed) && failed.Config:
+		return withCode(exitConfig, err)
+	case errors.Is(err, agent.ErrExcluded), errors.Is(err, agent.ErrLost):
+		return withCode(exitRetry, err)
 	}
 	return err
 }
 
-// recordReader takes rank 0's standard output apart into records.
-type recordReader struct {
-	show func(metrics.Record)
-	rest io.Writer // for what is no record
-	mu   sync.Mutex
-	part []byte
+// recorder keeps the record of a run whose workers may take turns at making it.
+type recorder struct {
+	file        *metrics.Writer
+	show        func(metrics.Record)
+	log         *zap.Logger
+	started     bool
+	train, eval int64 // steps of the last records
 }
 
-func (r *recordReader) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.part = append(r.part, p...)
-	for {
-		i := bytes.IndexByte(r.part, '\n')
-		if i < 0 {
-			return len(p), nil
-		}
-		if rec, err := metrics.Decode(r.part[:i]); err == nil {
-			r.show(rec)
-		} else {
-			r.rest.Write(r.part[:i+1])
-		}
-		r.part = r.part[i+1:]
+func newRecorder(f *folder, show func(metrics.Record), log *zap.Logger) (*recorder, error) {
+	w, err := metrics.Open(filepath.Join(f.dir, metrics.FileName))
+	if err != nil {
+		return nil, err
 	}
+	return &recorder{file: w, show: show, log: log, started: f.log.Start != nil, train: -1, eval: -1}, nil
 }
+
+// take writes and shows a record, unless another worker gave it before.
+func (r *recorder) take(rec metrics.Record) {
+	again := false
+	switch rec := rec.(type) {
+	case *metrics.Start:
+		again, r.started = r.started, true
+	case *metrics.Train:
+		again, r.train = rec.Step <= r.train, max(rec.Step, r.train)
+	case *metrics.Eval:
+		again, r.eval = rec.Step <= r.eval, max(rec.Step, r.eval)
+	case *metrics.Event:
+		if rec.Event == metrics.EventResume {
+			r.train, r.eval = min(r.train, rec.Step), min(r.eval, rec.Step)
+		}
+	}
+	if again {
+		return
+	}
+	if err := r.file.Write(rec); err != nil {
+		r.log.Error("record lost", zap.Error(err))
+	}
+	r.show(rec)
+}
+
+func (r *recorder) close() { r.file.Close() }

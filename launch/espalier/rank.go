@@ -9,26 +9,23 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
-	"github.com/espalier-ml/espalier/collective"
 	"github.com/espalier-ml/espalier/kernels/cpu"
 	"github.com/espalier-ml/espalier/trainer"
-	"github.com/espalier-ml/espalier/trainer/metrics"
 )
 
 // rank is one rank's part of a run: in this process alone, or in a worker.
 type rank struct {
-	cfg     trainer.Config // fitted to the data
+	cfg     trainer.Config // fitted to the data; Group and Report are set
 	dir     string         // run folder
-	comm    collective.Comm
 	threads int
 	crowded bool // more threads than processors on the machine
-	show    func(metrics.Record)
+	shared  bool // with other workers
 	log     *zap.Logger
 }
 
-// train runs to the end, or until ctx ends, which is a request to stop: the
-// state is then saved after the step in flight.
-func (k *rank) train(ctx context.Context) (res trainer.Result, err error) {
+// train runs to the end, or until somebody asks the Run to stop. started
+// receives it.
+func (k *rank) train(ctx context.Context, started func(*trainer.Run)) (res trainer.Result, err error) {
 	runtime.GOMAXPROCS(k.threads + 1) // one for loader and collective
 	dev, err := cpu.New(k.device())
 	if err != nil {
@@ -36,38 +33,9 @@ func (k *rank) train(ctx context.Context) (res trainer.Result, err error) {
 	}
 	defer dev.Close()
 	cfg := k.cfg
-	cfg.Device, cfg.Comm, cfg.Threads, cfg.Log = dev, k.comm, k.threads, k.log
+	cfg.Device, cfg.Threads, cfg.Log = dev, k.threads, k.log
 	cfg.Dir = filepath.Join(k.dir, checkpointFolder)
-	if k.comm.Info().Rank == 0 {
-		w, err := k.record(&cfg)
-		if err != nil {
-			return res, err
-		}
-		defer w.Close()
-	}
-	var release func() bool
-	res, err = trainer.Train(context.WithoutCancel(ctx), cfg, func(r *trainer.Run) {
-		release = context.AfterFunc(ctx, r.RequestStop)
-	})
-	if release != nil {
-		release()
-	}
-	return res, err
-}
-
-// record makes cfg report to metrics.jsonl and to who is watching.
-func (k *rank) record(cfg *trainer.Config) (*metrics.Writer, error) {
-	w, err := metrics.Open(filepath.Join(k.dir, metrics.FileName))
-	if err != nil {
-		return nil, err
-	}
-	cfg.Report = func(r metrics.Record) {
-		if err := w.Write(r); err != nil {
-			k.log.Error("record lost", zap.Error(err))
-		}
-		k.show(r)
-	}
-	return w, nil
+	return trainer.Train(context.WithoutCancel(ctx), cfg, started)
 }
 
 // device chooses threads and processors. A worker that is bound to as many
@@ -79,7 +47,7 @@ func (k *rank) device() cpu.Options {
 		o.Spin = -1
 		return o
 	}
-	if mine := processors(); k.comm.Info().World > 1 && len(mine) == k.threads {
+	if mine := processors(); k.shared && len(mine) == k.threads {
 		o.CPUs = mine
 	}
 	return o

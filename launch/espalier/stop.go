@@ -23,9 +23,9 @@ func (e signalError) name() string {
 func (e signalError) code() int { return 128 + int(e.signal) }
 
 // untilSignal ends the context at the first SIGINT or SIGTERM, which asks for
-// a graceful stop. The second one ends the process on the spot; workers die
-// with it.
-func untilSignal(ctx context.Context) (context.Context, func()) {
+// a graceful stop. The second one ends the process on the spot, after what has
+// to be ended with it.
+func untilSignal(ctx context.Context, before ...func()) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	c := make(chan os.Signal, 2)
 	signal.Notify(c, syscall.SIGINT, syscall.SIGTERM)
@@ -35,6 +35,9 @@ func untilSignal(ctx context.Context) (context.Context, func()) {
 			select {
 			case s := <-c:
 				if n > 0 {
+					for _, f := range before {
+						f()
+					}
 					os.Exit(signalError{s.(syscall.Signal)}.code())
 				}
 				cancel(signalError{s.(syscall.Signal)})

@@ -8,13 +8,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 
 	"go.uber.org/zap"
 
 	"github.com/espalier-ml/espalier/collective"
 	"github.com/espalier-ml/espalier/collective/solo"
+	"github.com/espalier-ml/espalier/launch/agent"
 	"github.com/espalier-ml/espalier/launch/config"
-	"github.com/espalier-ml/espalier/launch/supervise"
 	"github.com/espalier-ml/espalier/trainer"
 	"github.com/espalier-ml/espalier/trainer/metrics"
 )
@@ -25,11 +26,35 @@ type training struct {
 	flags   trainFlags
 	log     *zap.Logger
 	display *display
+
+	mu     sync.Mutex
+	killer func() // ends what runs at once, nil if nothing has to be
+}
+
+// onKill says what a second signal has to end before the process goes, until
+// the function returned is called.
+func (t *training) onKill(f func()) (forget func()) {
+	set := func(f func()) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.killer = f
+	}
+	set(f)
+	return func() { set(nil) }
+}
+
+func (t *training) kill() {
+	t.mu.Lock()
+	f := t.killer
+	t.mu.Unlock()
+	if f != nil {
+		f()
+	}
 }
 
 // run trains the job, then what it is to be compared with, and reports both.
 func (t *training) run(ctx context.Context, job *config.Resolved) error {
-	ctx, release := untilSignal(ctx)
+	ctx, release := untilSignal(ctx, t.kill)
 	defer release()
 	runs := []*config.Resolved{job}
 	if job.Job.Compare.Fixed && !job.Job.Plain() {
@@ -72,41 +97,49 @@ func (t *training) one(ctx context.Context, job *config.Resolved) (release func(
 	if err := f.begin(job, nproc, features()); err != nil {
 		return f.close, err
 	}
-	return f.close, t.train(ctx, f, cfg, nproc, threads)
+	return f.close, t.train(ctx, f, cfg, crew{nproc, threads, nproc, job.Job.Train.Strict})
 }
 
 // train runs what the folder now describes, here or in workers.
-func (t *training) train(ctx context.Context, f *folder, cfg trainer.Config, nproc, threads int) (err error) {
+func (t *training) train(ctx context.Context, f *folder, cfg trainer.Config, c crew) (err error) {
 	t.display = newDisplay(t.app.stderr, t.flags.quiet, f.log)
 	defer t.display.Close()
 	if t.log, err = runLog(f.dir, t.display, t.flags.verbose, -1); err != nil {
 		return err
 	}
 	defer t.log.Sync()
-	if nproc == 1 {
-		err = t.alone(ctx, f.dir, cfg, threads)
+	if c.nproc == 1 {
+		err = t.alone(ctx, f, cfg, c.threads)
 	} else {
-		err = t.many(ctx, f.dir, nproc, threads)
+		err = t.many(ctx, f, cfg.Job, c)
 	}
-	if errors.Is(err, supervise.ErrStopped) {
+	if errors.Is(err, agent.ErrStopped) {
 		return stopped(ctx, f.dir, t.display.step, t.display.steps)
 	}
 	return err
 }
 
 // alone is a run of one rank, in this process.
-func (t *training) alone(ctx context.Context, dir string, cfg trainer.Config, threads int) error {
-	lock, err := writerLock(dir)
+func (t *training) alone(ctx context.Context, f *folder, cfg trainer.Config, threads int) error {
+	lock, err := writerLock(f.dir)
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
+	rec, err := newRecorder(f, t.display.Handle, t.log)
+	if err != nil {
+		return err
+	}
+	defer rec.close()
 	comm := solo.New(collective.Gen{})
 	defer comm.Close(context.Background())
-	k := &rank{cfg: cfg, dir: dir, comm: comm, threads: threads, crowded: threads > len(processors()), show: t.display.Handle, log: t.log}
-	res, err := k.train(ctx)
+	cfg.Comm, cfg.Report = comm, rec.take
+	k := &rank{cfg: cfg, dir: f.dir, threads: threads, crowded: threads > len(processors()), log: t.log}
+	release := func() bool { return true }
+	res, err := k.train(ctx, func(r *trainer.Run) { release = context.AfterFunc(ctx, r.RequestStop) })
+	release()
 	if err == nil && !res.Done {
-		return supervise.ErrStopped
+		return agent.ErrStopped
 	}
 	return err
 }

@@ -1,51 +1,42 @@
 package main
 
 import (
-	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
-	"github.com/espalier-ml/espalier/collective/shm"
+	"github.com/espalier-ml/espalier/collective"
+	"github.com/espalier-ml/espalier/launch/agent"
 	"github.com/espalier-ml/espalier/launch/config"
 	"github.com/espalier-ml/espalier/launch/report"
 	"github.com/espalier-ml/espalier/launch/supervise"
+	"github.com/espalier-ml/espalier/trainer"
 	"github.com/espalier-ml/espalier/trainer/data"
-	"github.com/espalier-ml/espalier/trainer/metrics"
 )
 
-// workerCommand is what train starts N times: a rank that reads the resolved
-// job of the run folder. Rank 0 prints its records, one JSON object a line,
-// for the parent to show.
+// workerCommand is what an agent starts N times: a rank that reads the resolved
+// job of the run folder. What it records goes to the agent.
 func (a *app) workerCommand() *cobra.Command {
-	var threads int
-	var crowded bool
-	c := &cobra.Command{Use: "worker DIR", Short: "One rank of a run; started by train", Hidden: true, Args: cobra.ExactArgs(1)}
-	c.Flags().IntVar(&threads, "threads", 1, "threads")
-	c.Flags().BoolVar(&crowded, "crowded", false, "more threads than processors")
+	k := &rank{shared: true}
+	var world int
+	c := &cobra.Command{Use: "worker DIR", Short: "One rank of a run; started by train and launch", Hidden: true, Args: cobra.ExactArgs(1)}
+	c.Flags().IntVar(&k.threads, "threads", 1, "threads")
+	c.Flags().IntVar(&world, "world", 1, "workers of the run, where results depend on their number")
+	c.Flags().BoolVar(&k.crowded, "crowded", false, "more threads than processors")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if !supervise.Supervised() {
-			return usage("worker is started by espalier train, not by hand")
+		if !agent.Supervised() {
+			return usage("worker is started by espalier train and launch, not by hand")
 		}
-		comm, err := supervise.Worker(shm.Options{})
-		if err != nil {
-			return err
-		}
-		defer comm.Close(context.Background())
-		k := &rank{dir: args[0], comm: comm, threads: threads, crowded: crowded}
-		done, err := a.work(c.Context(), k)
-		if err != nil {
-			comm.Abort(err) // the parent prints the first reason given
-			return withCode(exitFailure, errSilent{err})
-		}
-		if !done {
-			return withCode(supervise.ExitStopped, errSilent{supervise.ErrStopped})
-		}
-		return nil
+		signal.Ignore(syscall.SIGINT, syscall.SIGTERM) // the agent says when to stop
+		k.dir = args[0]
+		return a.work(c.Context(), k, world)
 	}
 	return c
 }
@@ -55,14 +46,33 @@ type errSilent struct{ error }
 
 func (e errSilent) Unwrap() error { return e.error }
 
-// work trains as a worker; done is false if it was asked to stop before.
-func (a *app) work(ctx context.Context, k *rank) (done bool, err error) {
-	ctx, release := untilSignal(ctx)
-	defer release()
-	if k.log, err = runLog(k.dir, a.stderr, false, int(k.comm.Info().Rank)); err != nil {
-		return false, err
+// work trains as a worker and tells the agent how that ended.
+func (a *app) work(ctx context.Context, k *rank, world int) (err error) {
+	if k.log, err = runLog(k.dir, a.stderr, false, agent.Index()); err != nil {
+		return err
 	}
 	defer k.log.Sync()
+	w, err := agent.Attach(agent.Options{Grace: stopGrace, Log: k.log})
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	done, err := a.serve(ctx, k, w, world)
+	if errors.Is(err, trainer.ErrLeft) {
+		err = nil
+	}
+	w.End(done, err, codeOf(err) == exitConfig)
+	switch {
+	case err != nil:
+		return withCode(exitFailure, errSilent{err})
+	case !done:
+		return withCode(supervise.ExitStopped, errSilent{supervise.ErrStopped})
+	}
+	return nil
+}
+
+// serve trains in the generations that the agent seats this worker in.
+func (a *app) serve(ctx context.Context, k *rank, w *agent.Worker, world int) (done bool, err error) {
 	job, err := config.Load(filepath.Join(k.dir, report.JobFile))
 	if err != nil {
 		return false, err
@@ -71,29 +81,18 @@ func (a *app) work(ctx context.Context, k *rank) (done bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if k.cfg, err = job.Fit(set, k.comm.Info().World); err != nil {
+	if k.cfg, err = job.Fit(set, world); err != nil {
 		return false, err
 	}
-	if k.comm.Info().Rank == 0 {
-		lock, err := writerLock(k.dir)
-		if err != nil {
-			return false, err
-		}
-		defer lock.Close()
-	}
-	out := bufio.NewWriter(a.stdout)
-	k.show = func(r metrics.Record) {
-		if line, err := metrics.Append(nil, r); err == nil {
-			out.Write(append(line, '\n'))
-			out.Flush()
-		}
-	}
-	res, err := k.train(ctx)
+	k.cfg.Group, k.cfg.Report = w, w.Record
+	k.cfg.Leads = func(collective.Info) bool { return w.First() }
+	res, err := k.train(ctx, func(r *trainer.Run) { w.Started(r) })
 	return res.Done, err
 }
 
-// writerLock waits until no other worker writes into the run folder: one of
-// an earlier attempt whose parent was killed may still be dying.
+// writerLock waits until nobody writes checkpoints into the run folder: workers
+// of an earlier attempt, whose agent was killed, may still be saving. Workers
+// inherit the lock, so that it lasts as long as any of them.
 func writerLock(dir string) (*os.File, error) {
 	path := filepath.Join(dir, checkpointFolder)
 	if err := os.MkdirAll(path, 0o755); err != nil {
