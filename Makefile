@@ -4,7 +4,7 @@ GO    ?= go
 BIN   := espalier
 FLAGS := -buildvcs=false -trimpath
 
-.PHONY: all build run test race portable check bench clean
+.PHONY: all build run test race portable check bench sim model clean
 
 all: build
 
@@ -36,6 +36,20 @@ check: test race portable
 # Training steps beside PyTorch, if it is installed; needs a quiet machine.
 bench:
 	$(GO) run ./bench/compare step
+
+# The generation protocol under 100,000 schedules of faults: about four minutes
+# of one core, shared by as many as there are. SEED=n tells the story of one.
+SCHEDULES ?= 100000
+sim:
+ifdef SEED
+	$(GO) test ./cluster/sim -run TestSchedules -count=1 -v -seed $(SEED)
+else
+	$(GO) test ./cluster/sim -run TestSchedules -count=1 -v -timeout 2h -schedules $(SCHEDULES)
+endif
+
+# The same protocol as a Promela model; needs spin and a C compiler.
+model:
+	./cluster/gen/model/check.sh
 
 clean:
 	rm -f $(BIN)

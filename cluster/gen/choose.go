@@ -74,14 +74,7 @@ func (m *Machine) choosing(h *Record, marks []Mark) choice {
 			join = append(join, k.ann.Node)
 		}
 	}
-	slices.SortFunc(join, func(a, b cluster.Node) int {
-		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.ID, b.ID))
-	})
-	for _, x := range join {
-		if len(in) < m.cfg.max() {
-			in = place(in, x)
-		}
-	}
+	in = admit(in, join, m.cfg.max())
 	need := m.cfg.MinNodes
 	if m.anydone() {
 		need = 1 // what is left of the job is small, and the others will not come back
@@ -95,6 +88,33 @@ func (m *Machine) choosing(h *Record, marks []Mark) choice {
 		m.duty.silent = 0
 	}
 	return c
+}
+
+// admit adds joiners in the order of host and name, up to most nodes. If there
+// is not room for all, those with the newest state come first, if need be in
+// place of the last survivor: without one of them nothing could be formed.
+func admit(in, join []cluster.Node, most int) []cluster.Node {
+	newest := func(xs []cluster.Node) (s uint64) {
+		for i := range xs {
+			s = max(s, xs[i].Step)
+		}
+		return s
+	}
+	byPlace := func(a, b cluster.Node) int {
+		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.ID, b.ID))
+	}
+	if best := newest(join); best > newest(in)+1 && len(in) > 0 && len(in) == most {
+		in = in[:most-1]
+	}
+	if room := most - len(in); len(join) > room {
+		slices.SortFunc(join, func(a, b cluster.Node) int { return cmp.Or(cmp.Compare(b.Step, a.Step), byPlace(a, b)) })
+		join = join[:room]
+	}
+	slices.SortFunc(join, byPlace)
+	for _, x := range join {
+		in = place(in, x)
+	}
+	return in
 }
 
 // place puts a joiner behind the last node of its host, else at the end.

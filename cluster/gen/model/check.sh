@@ -12,8 +12,8 @@ verify() {
 	name=$1
 	shift
 	spin "$@" -a "$model" >spin.txt 2>&1 || { cat spin.txt >&2; exit 1; }
-	${CC:-cc} -O2 -DSAFETY -DNOFAIR -DVECTORSZ=2048 -DMEMLIM=6000 -w -o pan pan.c
-	./pan -m200000 -w26 >"$name.txt"
+	${CC:-cc} -O2 -w -DSAFETY -DCOLLAPSE -DVECTORSZ=2048 -DMEMLIM=4000 -o pan pan.c
+	./pan -m200000 -w24 >"$name.txt"
 	grep -q "^State-vector" "$name.txt" || { cat "$name.txt" >&2; exit 1; }
 }
 
@@ -21,7 +21,7 @@ errors() { sed -n 's/.*errors: *\([0-9]*\).*/\1/p' "$1.txt"; }
 states() { sed -n 's/^ *\([0-9.e+]*\) states, stored.*/\1/p' "$1.txt"; }
 
 fail=0
-for bounds in "-DMAXN=3 -DMAXT=2 -DCRASHES=1 -DWIPES=1" "-DMAXN=4 -DMAXT=3 -DCRASHES=1 -DWIPES=0"; do
+for bounds in "-DNODES=3 -DMAXN=2 -DMAXT=1 -DCRASHES=0 -DWIPES=0" "-DMAXN=3 -DMAXT=2 -DCRASHES=0 -DWIPES=1" "-DMAXN=3 -DMAXT=1 -DCRASHES=1 -DWIPES=0" "-DMAXN=2 -DMAXT=2 -DCRASHES=1 -DWIPES=1"; do
 	# shellcheck disable=SC2086
 	verify good $bounds
 	if [ "$(errors good)" = 0 ] && ! grep -q "max search depth too small\|out of memory" good.txt; then
@@ -32,8 +32,11 @@ for bounds in "-DMAXN=3 -DMAXT=2 -DCRASHES=1 -DWIPES=1" "-DMAXN=4 -DMAXT=3 -DCRA
 		fail=1
 	fi
 done
-for rule in NOFENCE NOCAS NOSTOP NOOPEN NOMAX NOACCOUNT; do
-	verify "$rule" "-D$rule" -DMAXN=3 -DMAXT=2 -DCRASHES=1 -DWIPES=1
+for case in "NOFENCE 3 2 0 0" "NOCAS 3 2 0 0" "NOSTOP 3 2 0 0" "NOOPEN 3 2 0 0" "NOMAX 2 2 1 1" "NOACCOUNT 2 2 0 1"; do
+	# shellcheck disable=SC2086
+	set -- $case
+	rule=$1
+	verify "$rule" "-D$rule" "-DMAXN=$2" "-DMAXT=$3" "-DCRASHES=$4" "-DWIPES=$5"
 	if [ "$(errors "$rule")" = 0 ]; then
 		echo "$rule: nothing fails without the rule" >&2
 		fail=1

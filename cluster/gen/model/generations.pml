@@ -1,7 +1,7 @@
 /*
  * The generation protocol of cluster/gen, for spin: which nodes train together.
  *
- * Three nodes, one store. What is modelled: the leader's key and its terms,
+ * Two or three nodes, one store. What is modelled: the leader's key and its terms,
  * the head record under compare-and-swap, views of it that are old for as
  * long as one likes, what a node keeps on disk, restarts under a new boot,
  * broken generations, and a store that loses all it had at a quiet moment.
@@ -18,7 +18,10 @@
  * one rule away; check.sh shows that an assertion then fails.
  */
 
-#define N      3
+#define N      3     /* room for nodes */
+#ifndef NODES
+#define NODES  2     /* nodes: 2 or 3 */
+#endif
 #ifndef MAXN
 #define MAXN   4     /* generations */
 #endif
@@ -116,7 +119,8 @@ inline take(i) {
 #define BOTH(n, x)    (IN(set, x) && AT(set, x) == AT(written[n], x))
 #define MEETS(n)      (BOTH(n, 0) || BOTH(n, 1) || BOTH(n, 2))
 #define KNOWN(n)     (keptN[0] <= n && keptN[1] <= n && keptN[2] <= n)
-#define QUIET        (keptN[0] == hN && keptN[1] == hN && keptN[2] == hN)
+#define FRESH(x)     (keptN[x] == hN || (keptN[x] == 0 && vN[x] == 0))
+#define QUIET        (FRESH(0) && FRESH(1) && FRESH(2))
 #define LIVE(n, x)   (!IN(record[n], x) || (cur[x] == n && MINE(record[n], x)))
 
 /* The highest term that node i knows of, into t. */
@@ -155,7 +159,7 @@ active proctype world() {
 	do
 	:: atomic {
 		/* some node moves */
-		if :: i = 0 :: i = 1 :: i = 2 fi;
+		if :: i = 0 :: i = 1 :: NODES > 2 -> i = 2 fi;
 		if
 		/* it reads the head */
 		:: !SAME(i) || vBack[i] != hBack -> read(i)
@@ -195,7 +199,7 @@ active proctype world() {
 			set = 0;
 			t = 0;
 			do
-			:: t < N ->
+			:: t < NODES ->
 				if
 				:: skip
 				:: set = set | ((boot[t] + 1) << (2*t))
@@ -248,7 +252,7 @@ active proctype world() {
 			fi;
 			n = 0
 
-		/* the store loses all it had, when all nodes know the newest generation */
+		/* the store loses all it had, when all nodes know the newest generation or none */
 		:: wipes < WIPES && hN > 0 && QUIET ->
 			wipes++;
 			hN = 0; hTerm = 0; hSet = 0; hBack = false; hOpen = 0;
