@@ -53,37 +53,42 @@ func Largest(bits int) int { return 1<<(bits-1) - 1 }
 
 // Quantize rounds x to codes of 8 or 4 bits, symmetric around zero: delta is
 // the largest magnitude over Largest(bits), a code the nearest multiple of it,
-// ties to even. All codes are 0 where delta is. dst has the length of x.
+// ties to even. All codes are 0 where delta is, and where x has something that
+// is no number or infinite: then delta is NaN, and so will be what is computed
+// with it. dst has the length of x.
 func Quantize(dst []int8, x []float32, bits int) (delta float32) {
 	delta = Delta(x, bits)
 	Encode(dst, x, delta, bits)
+	if delta > math.MaxFloat32 {
+		clear(dst)
+		delta = float32(math.NaN())
+	}
 	return delta
 }
 
 // Delta is the step of Quantize.
 func Delta(x []float32, bits int) float32 { return MaxAbs(x) / float32(Largest(bits)) }
 
-// MaxAbs is the largest magnitude; a NaN counts for nothing.
-func MaxAbs(x []float32) (most float32) {
-	n := 0
+// MaxAbs is the largest magnitude, NaN where x has one.
+func MaxAbs(x []float32) float32 {
+	n, most := 0, uint32(0)
 	if fast {
 		n = len(x) &^ 7
 		if n > 0 {
-			most = maxAbsAVX(&x[0], n)
+			most = math.Float32bits(maxAbsAVX(&x[0], n))
 		}
 	}
-	for _, v := range x[n:] {
-		if v < 0 {
-			v = -v
-		}
-		if v > most {
-			most = v
-		}
+	for _, v := range x[n:] { // as integers, in which a NaN is above all numbers
+		most = max(most, magnitude(v))
 	}
-	return most
+	return math.Float32frombits(most)
 }
 
-// Encode rounds x to multiples of delta, as Quantize does.
+// magnitude is |v| as an integer of the same order.
+func magnitude(v float32) uint32 { return math.Float32bits(v) &^ (1 << 31) }
+
+// Encode rounds x to multiples of delta, as Quantize does. Codes of a NaN mean
+// nothing.
 func Encode(dst []int8, x []float32, delta float32, bits int) {
 	dst = dst[:len(x)]
 	most := float32(Largest(bits))

@@ -1335,17 +1335,17 @@ TEXT ·maxAbsAVX(SB), NOSPLIT, $0-20
 	VPXOR Y0, Y0, Y0
 
 loop:
-	VANDPS (SI), Y2, Y1
-	VMAXPS Y0, Y1, Y0
+	VPAND (SI), Y2, Y1
+	VPMAXUD Y0, Y1, Y0
 	ADDQ $32, SI
 	SUBQ $8, CX
 	JNZ loop
-	VEXTRACTF128 $1, Y0, X1
-	VMAXPS X1, X0, X0
+	VEXTRACTI128 $1, Y0, X1
+	VPMAXUD X1, X0, X0
 	VPSHUFD $0x4e, X0, X1
-	VMAXPS X1, X0, X0
+	VPMAXUD X1, X0, X0
 	VPSHUFD $0xb1, X0, X1
-	VMAXPS X1, X0, X0
+	VPMAXUD X1, X0, X0
 	VMOVSS X0, ret+16(FP)
 	VZEROUPPER
 	RET
@@ -1434,8 +1434,8 @@ TEXT ·roundAVX(SB), NOSPLIT, $0-32
 loop:
 	VMOVUPS (SI), Y0
 	VDIVPS Y4, Y0, Y0
-	VMAXPS Y6, Y0, Y0
-	VMINPS Y5, Y0, Y0
+	VMAXPS Y0, Y6, Y0
+	VMINPS Y0, Y5, Y0
 	VROUNDPS $8, Y0, Y0
 	VMULPS Y4, Y0, Y0
 	VMOVUPS Y0, (DI)
@@ -1855,7 +1855,7 @@ loop:
 	VZEROUPPER
 	RET
 
-// func largerAVX(m, x *float32, n int): m = max(m, |x|), n a multiple of 8, > 0
+// func largerAVX(m, x *float32, n int): m = max(m, |x|) for m ≥ 0, n a multiple of 8, > 0
 TEXT ·largerAVX(SB), NOSPLIT, $0-24
 	MOVQ m+0(FP), DI
 	MOVQ x+8(FP), SI
@@ -1863,8 +1863,8 @@ TEXT ·largerAVX(SB), NOSPLIT, $0-24
 	VMOVDQU abs<>(SB), Y2
 
 loop:
-	VANDPS (SI), Y2, Y1
-	VMAXPS (DI), Y1, Y0
+	VPAND (SI), Y2, Y1
+	VPMAXUD (DI), Y1, Y0
 	VMOVUPS Y0, (DI)
 	ADDQ $32, SI
 	ADDQ $32, DI
@@ -1887,8 +1887,8 @@ loop:
 	VMOVUPS (DI), Y0
 	VMULPS (SI), Y0, Y0
 	VROUNDPS $9, Y0, Y0
-	VMAXPS Y4, Y0, Y0
-	VMINPS Y5, Y0, Y0
+	VMAXPS Y0, Y4, Y0
+	VMINPS Y0, Y5, Y0
 	VADDPS Y6, Y0, Y0
 	VMULPS (DX), Y0, Y0
 	VMOVUPS Y0, (DI)
@@ -1914,8 +1914,8 @@ loop:
 	VMOVUPS (DI), Y0
 	VMULPS (SI), Y0, Y0
 	VROUNDPS $8, Y0, Y0
-	VMAXPS Y4, Y0, Y0
-	VMINPS Y5, Y0, Y0
+	VMAXPS Y0, Y4, Y0
+	VMINPS Y0, Y5, Y0
 	VADDPS Y6, Y0, Y0
 	VMULPS (DX), Y0, Y0
 	VMOVUPS Y0, (DI)

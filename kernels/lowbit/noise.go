@@ -47,11 +47,12 @@ func noiseBlocks(dst []float32, key philox.Key, c philox.Counter) {
 }
 
 // Round sets dst to x rounded to multiples of delta: the numbers that Encode
-// gives the codes of. dst may be x.
+// gives the codes of. A NaN stays one, and makes all of dst NaN where it is
+// delta. dst may be x.
 func Round(dst, x []float32, delta float32, bits int) {
 	dst = dst[:len(x)]
 	most := float32(Largest(bits))
-	if !(delta > 0) {
+	if delta == 0 {
 		clear(dst)
 		return
 	}
@@ -64,9 +65,6 @@ func Round(dst, x []float32, delta float32, bits int) {
 	}
 	for i, v := range x[n:] {
 		q := min(max(v/delta, -most), most)
-		if q != q {
-			q = -most
-		}
 		dst[n+i] = delta * float32(math.RoundToEven(float64(q)))
 	}
 }

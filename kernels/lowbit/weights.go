@@ -26,7 +26,7 @@ func NewRounder(bits int, scales []float32) *Rounder {
 	return r
 }
 
-// Round rounds a row in place. A NaN becomes the lowest level.
+// Round rounds a row in place. A NaN stays one.
 func (r *Rounder) Round(w []float32) {
 	n := 0
 	if fast {
@@ -51,15 +51,11 @@ func (r *Rounder) Code(i int, w float32) float32 {
 	} else {
 		t = math.Floor(t)
 	}
-	q := float32(t)
-	if !(q > r.low) {
-		return r.low
-	}
-	return min(q, r.high)
+	return min(max(float32(t), r.low), r.high)
 }
 
-// Larger raises m to the magnitudes of x, column by column; a NaN counts for
-// nothing.
+// Larger raises m, which is not negative, to the magnitudes of x, column by
+// column. A NaN is larger than all.
 func Larger(m, x []float32) {
 	n := 0
 	if fast {
@@ -68,8 +64,6 @@ func Larger(m, x []float32) {
 		}
 	}
 	for i := n; i < len(x); i++ {
-		if v := max(x[i], -x[i]); v > m[i] {
-			m[i] = v
-		}
+		m[i] = math.Float32frombits(max(math.Float32bits(m[i]), magnitude(x[i])))
 	}
 }

@@ -1,6 +1,7 @@
 package quantize
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -154,5 +155,14 @@ func TestPriceRemovesBits(t *testing.T) {
 	low, high := mean(0.01), mean(100)
 	if !(high < low) {
 		t.Errorf("bits: %v at a low price, %v at a high one", low, high)
+	}
+}
+
+// A run that diverges is noticed: what is no number is not rounded away.
+func TestDivergenceIsNoticed(t *testing.T) {
+	j := digits(smallMLP)
+	j.optim.LR = 1e30
+	if _, err := j.try(t); !errors.Is(err, trainer.ErrDiverged) {
+		t.Errorf("got %v", err)
 	}
 }

@@ -221,12 +221,12 @@ func widen() {
 	}
 }
 
-// maxAbs lets a NaN pass: the maximum with one is the other operand.
+// maxAbs compares magnitudes as integers, in which a NaN is above all numbers.
 func maxAbs() {
 	p("\n// func maxAbsAVX(x *float32, n int) float32: n a multiple of 8, > 0")
 	p("TEXT ·maxAbsAVX(SB), NOSPLIT, $0-20\n\tMOVQ x+0(FP), SI\n\tMOVQ n+8(FP), CX\n\tVMOVDQU abs<>(SB), Y2\n\tVPXOR Y0, Y0, Y0\n\nloop:")
-	p("\tVANDPS (SI), Y2, Y1\n\tVMAXPS Y0, Y1, Y0\n\tADDQ $32, SI\n\tSUBQ $8, CX\n\tJNZ loop")
-	p("\tVEXTRACTF128 $1, Y0, X1\n\tVMAXPS X1, X0, X0\n\tVPSHUFD $0x4e, X0, X1\n\tVMAXPS X1, X0, X0\n\tVPSHUFD $0xb1, X0, X1\n\tVMAXPS X1, X0, X0\n\tVMOVSS X0, ret+16(FP)\n\tVZEROUPPER\n\tRET")
+	p("\tVPAND (SI), Y2, Y1\n\tVPMAXUD Y0, Y1, Y0\n\tADDQ $32, SI\n\tSUBQ $8, CX\n\tJNZ loop")
+	p("\tVEXTRACTI128 $1, Y0, X1\n\tVPMAXUD X1, X0, X0\n\tVPSHUFD $0x4e, X0, X1\n\tVPMAXUD X1, X0, X0\n\tVPSHUFD $0xb1, X0, X1\n\tVPMAXUD X1, X0, X0\n\tVMOVSS X0, ret+16(FP)\n\tVZEROUPPER\n\tRET")
 }
 
 // encode divides, rounds to even and packs 32 numbers at a time.

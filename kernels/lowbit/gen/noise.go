@@ -2,11 +2,11 @@ package main
 
 import "fmt"
 
-// round is encode without packing: multiples of delta as floats.
+// round is encode without packing: multiples of delta as floats. A NaN stays.
 func round() {
 	p("\n// func roundAVX(dst, x *float32, n int, delta, most float32): n a multiple of 8, > 0")
 	p("TEXT ·roundAVX(SB), NOSPLIT, $0-32\n\tMOVQ dst+0(FP), DI\n\tMOVQ x+8(FP), SI\n\tMOVQ n+16(FP), CX\n\tVBROADCASTSS delta+24(FP), Y4\n\tVBROADCASTSS most+28(FP), Y5\n\tVPXOR Y6, Y6, Y6\n\tVSUBPS Y5, Y6, Y6\n\nloop:")
-	p("\tVMOVUPS (SI), Y0\n\tVDIVPS Y4, Y0, Y0\n\tVMAXPS Y6, Y0, Y0\n\tVMINPS Y5, Y0, Y0\n\tVROUNDPS $8, Y0, Y0\n\tVMULPS Y4, Y0, Y0\n\tVMOVUPS Y0, (DI)\n\tADDQ $32, SI\n\tADDQ $32, DI\n\tSUBQ $8, CX\n\tJNZ loop\n\tVZEROUPPER\n\tRET")
+	p("\tVMOVUPS (SI), Y0\n\tVDIVPS Y4, Y0, Y0\n\tVMAXPS Y0, Y6, Y0\n\tVMINPS Y0, Y5, Y0\n\tVROUNDPS $8, Y0, Y0\n\tVMULPS Y4, Y0, Y0\n\tVMOVUPS Y0, (DI)\n\tADDQ $32, SI\n\tADDQ $32, DI\n\tSUBQ $8, CX\n\tJNZ loop\n\tVZEROUPPER\n\tRET")
 }
 
 // noise is Philox4x32-10 on eight counters at a time: each number stands in
@@ -66,9 +66,9 @@ func philox(c *[4]string, t string, key int) {
 
 // columns is the largest magnitude of columns so far.
 func columns() {
-	p("\n// func largerAVX(m, x *float32, n int): m = max(m, |x|), n a multiple of 8, > 0")
+	p("\n// func largerAVX(m, x *float32, n int): m = max(m, |x|) for m ≥ 0, n a multiple of 8, > 0")
 	p("TEXT ·largerAVX(SB), NOSPLIT, $0-24\n\tMOVQ m+0(FP), DI\n\tMOVQ x+8(FP), SI\n\tMOVQ n+16(FP), CX\n\tVMOVDQU abs<>(SB), Y2\n\nloop:")
-	p("\tVANDPS (SI), Y2, Y1\n\tVMAXPS (DI), Y1, Y0\n\tVMOVUPS Y0, (DI)\n\tADDQ $32, SI\n\tADDQ $32, DI\n\tSUBQ $8, CX\n\tJNZ loop\n\tVZEROUPPER\n\tRET")
+	p("\tVPAND (SI), Y2, Y1\n\tVPMAXUD (DI), Y1, Y0\n\tVMOVUPS Y0, (DI)\n\tADDQ $32, SI\n\tADDQ $32, DI\n\tSUBQ $8, CX\n\tJNZ loop\n\tVZEROUPPER\n\tRET")
 }
 
 // levels rounds weights to levels of their columns: down and half a step up,
@@ -80,7 +80,7 @@ func levels() {
 	}{{"downAVX", 9}, {"nearestAVX", 8}} {
 		p("\n// func %s(w, inverse, step *float32, n int, low, high, mid float32): n a multiple of 8, > 0", v.name)
 		p("TEXT ·%s(SB), NOSPLIT, $0-44\n\tMOVQ w+0(FP), DI\n\tMOVQ inverse+8(FP), SI\n\tMOVQ step+16(FP), DX\n\tMOVQ n+24(FP), CX\n\tVBROADCASTSS low+32(FP), Y4\n\tVBROADCASTSS high+36(FP), Y5\n\tVBROADCASTSS mid+40(FP), Y6\n\nloop:", v.name)
-		p("\tVMOVUPS (DI), Y0\n\tVMULPS (SI), Y0, Y0\n\tVROUNDPS $%d, Y0, Y0\n\tVMAXPS Y4, Y0, Y0\n\tVMINPS Y5, Y0, Y0\n\tVADDPS Y6, Y0, Y0\n\tVMULPS (DX), Y0, Y0\n\tVMOVUPS Y0, (DI)", v.mode)
+		p("\tVMOVUPS (DI), Y0\n\tVMULPS (SI), Y0, Y0\n\tVROUNDPS $%d, Y0, Y0\n\tVMAXPS Y0, Y4, Y0\n\tVMINPS Y0, Y5, Y0\n\tVADDPS Y6, Y0, Y0\n\tVMULPS (DX), Y0, Y0\n\tVMOVUPS Y0, (DI)", v.mode)
 		p("\tADDQ $32, DI\n\tADDQ $32, SI\n\tADDQ $32, DX\n\tSUBQ $8, CX\n\tJNZ loop\n\tVZEROUPPER\n\tRET")
 	}
 }

@@ -126,7 +126,7 @@ func (r *Raw) group(p int, channels []int, activations int) (*Group, error) {
 			for _, c := range channels {
 				w := float64(r.Weights[(t*r.Channels+c)*r.Outs+n])
 				o := int(math.Round(w / step))
-				if math.Abs(w-step*float64(o)) > 1e-5*float64(r.Scale[n]) || !quantizable(o, p) {
+				if !(math.Abs(w-step*float64(o)) <= 1e-5*float64(r.Scale[n])) || !quantizable(o, p) {
 					return nil, fmt.Errorf("%v in channel %d is no level of %d bits at scale %v: only a run that ends in the quantized phase can be packed", w, c, p, r.Scale[n])
 				}
 				holes = holes || p < 8 && o == 0
