@@ -17,7 +17,7 @@ func (l *lowering) convWeight(o *kernels.ConvWeight) []stage {
 		return nil
 	case g.winogradWeights():
 		return l.convWeightWinograd(o, newWinoGradPlan(&g))
-	case g.Groups > 1 && !g.depthwise():
+	case g.Groups > 1 && !g.depthwise() && min(g.cg, g.kg) < 16: // less than a line of a pixel
 		return l.convWeightGroups(o, newGroupGradPlan(l.d, g))
 	case g.wantsPanels():
 		return l.convWeightPanels(o, newPanelPlan(g))
