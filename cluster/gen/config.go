@@ -59,7 +59,7 @@ const (
 	RuleFence   Rule = 1 << iota // a leader stops when the head has a higher term
 	RuleMax                      // a node keeps the newest generation over a restart and refuses older ones
 	RuleChain                    // a node refuses a chain that does not extend its own
-	RuleStopped                  // a generation follows only when a member of the last has stopped it
+	RuleStopped                  // a generation follows only on those that have stopped, or has a member of each
 	RuleNewest                   // a generation has a member with the newest state that a living node holds
 )
 

@@ -43,9 +43,10 @@
 //
 // At most one record for each n, n never falls, records form a chain, over
 // restarts of any node and loss of the store. No step can be completed in a
-// generation once the next was formed: the next is formed only when a member
-// of the last has stopped it (each step needs all), or has none that could be
-// heard of for Times.DisjointAfter. No group starts from a state older than
+// generation once one that was formed after it has opened: for each generation
+// before it, the record of a new one knows of a member that has stopped it
+// (each step needs all), or has a member of it. The one exception is when all
+// members were silent for Times.DisjointAfter. No group starts from a state older than
 // one held by a living node outside it.
 //
 // # What it leaves to others
