@@ -26,6 +26,10 @@ func TestSchedules(t *testing.T) {
 		story(t, Generate(*seedFlag))
 		return
 	}
+	count := *schedules
+	if testing.Short() {
+		count = min(count, 100)
+	}
 	var next, bad atomic.Int64
 	var steps, gens, events, harsh, falsely atomic.Int64
 	var wg sync.WaitGroup
@@ -33,7 +37,7 @@ func TestSchedules(t *testing.T) {
 		wg.Go(func() {
 			for bad.Load() < 5 {
 				i := next.Add(1) - 1
-				if i >= int64(*schedules) {
+				if i >= int64(count) {
 					return
 				}
 				s := Generate(*firstSeed + uint64(i))
@@ -54,7 +58,7 @@ func TestSchedules(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	t.Logf("%d schedules (%d harsh): %d steps, %d generations, %d events; %d exclusions of nodes that no fault had touched", *schedules, harsh.Load(), steps.Load(), gens.Load(), events.Load(), falsely.Load())
+	t.Logf("%d schedules (%d harsh): %d steps, %d generations, %d events; %d exclusions of nodes that no fault had touched", count, harsh.Load(), steps.Load(), gens.Load(), events.Load(), falsely.Load())
 }
 
 // story plays a schedule aloud.
