@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/espalier-ml/espalier/bench/allreduce"
 	"github.com/espalier-ml/espalier/bench/step"
 )
 
@@ -31,6 +32,23 @@ func (a *app) benchCommand() *cobra.Command {
 			case errors.Is(err, flag.ErrHelp):
 				return nil
 			case errors.Is(err, step.ErrUsage):
+				return withCode(exitConfig, err)
+			}
+			return err
+		},
+	})
+	bench.AddCommand(&cobra.Command{
+		Use:   "allreduce [--ranks n,…] [--min bytes] [--max bytes] [--turns n] [--only contender,…] [-o page.md]",
+		Short: "Measure sums over ranks beside OpenMPI, Gloo and the machine's own limits",
+		Example: `  espalier bench allreduce
+  espalier bench allreduce --ranks 2 --max 16M --only shm,tcp`,
+		DisableFlagParsing: true,
+		RunE: func(c *cobra.Command, args []string) error {
+			err := allreduce.Main(c.Context(), []string{"bench", "allreduce"}, args, a.stdout)
+			switch {
+			case errors.Is(err, flag.ErrHelp):
+				return nil
+			case errors.Is(err, allreduce.ErrUsage):
 				return withCode(exitConfig, err)
 			}
 			return err
