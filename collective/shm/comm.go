@@ -95,7 +95,7 @@ func newComm(seg segment, rank int, o Options) (*Comm, error) {
 		seg:     seg,
 		page:    head,
 		ctl:     ctl,
-		bar:     barrier{ctl: ctl, rank: rank, world: uint32(world), spin: spinFor(o.Spin, world), timeout: o.Timeout},
+		bar:     barrier{ctl: ctl, rank: rank, world: uint32(world), spin: spinFor(o.Spin, world, int(ctl.cpus)), timeout: o.Timeout},
 		stages:  stages{mem: head, world: world},
 		next:    size,
 		fold:    fold.New(world),

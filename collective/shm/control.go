@@ -3,6 +3,7 @@ package shm
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -28,7 +29,8 @@ type control struct {
 	run     [16]byte
 	gen     uint64
 	chain   [32]byte
-	_       [512 - 72]byte
+	cpus    uint32 // processors of the host, which a rank that is bound to one cannot see
+	_       [512 - 76]byte
 
 	abort abortRecord // 512 bytes
 
@@ -102,6 +104,7 @@ func controlOf(mem []byte) *control { return (*control)(unsafe.Pointer(unsafe.Sl
 func (c *control) init(world int, gen collective.Gen) {
 	c.magic, c.version, c.world = magic, version, uint32(world)
 	c.run, c.gen, c.chain = gen.Run, gen.N, gen.Chain
+	c.cpus = uint32(runtime.NumCPU())
 }
 
 // check refuses a segment that is not ours.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"runtime"
 	"sync"
 	"time"
 
@@ -151,10 +150,10 @@ func joinAll(world int, o Options, open func() (segment, error)) ([]collective.C
 	return comms, nil
 }
 
-// spinFor chooses how long ranks poll. A rank computes while its operations
+// spinFor chooses how long ranks poll, given the processors of all. A rank computes while its operations
 // run, so that polling costs it something even on a core of its own.
-func spinFor(chosen time.Duration, world int) time.Duration {
-	switch cpus := runtime.NumCPU(); {
+func spinFor(chosen time.Duration, world, cpus int) time.Duration {
+	switch {
 	case chosen > 0:
 		return chosen
 	case chosen < 0 || world > cpus:
