@@ -209,7 +209,7 @@ func (c *checker) committed(p *proc, n uint64, s state) {
 	c.holds(p, s)
 	c.top = max(c.top, s.step)
 	for _, q := range c.w.nodes {
-		if q == p || !q.up || q.agent.n != n || !q.agent.synced {
+		if q == p || !q.up || q.agent.n != n || q.agent.chain != p.agent.chain || !q.agent.synced {
 			continue
 		}
 		if d := int64(q.agent.state.step) - int64(s.step); d < -1 || d > 1 {
