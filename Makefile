@@ -51,5 +51,9 @@ endif
 model:
 	./cluster/gen/model/check.sh
 
+# Sums over ranks beside OpenMPI and Gloo, if they are installed.
+bench-allreduce: build
+	./$(BIN) bench allreduce
+
 clean:
 	rm -f $(BIN)
