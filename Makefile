@@ -4,7 +4,7 @@ GO    ?= go
 BIN   := espalier
 FLAGS := -buildvcs=false -trimpath
 
-.PHONY: all build run test race portable check bench sim model clean
+.PHONY: all build run test race portable check bench bench-allreduce sim model clean
 
 all: build
 
