@@ -67,6 +67,7 @@ type agent struct {
 	workers   []*worker
 	reports   chan message
 	exits     chan exit
+	board     board
 
 	generation *cluster.Generation // the last one to form here, nil before
 	host       *shm.Host           // of its shared memory, nil if it has none
@@ -170,6 +171,7 @@ func (a *agent) tick(now time.Time) {
 		}
 	}
 	a.ticked = now
+	a.post()
 	switch {
 	case a.ending == not:
 		a.startWorkers(now)
@@ -259,5 +261,5 @@ func (a *agent) tellAll(o order) {
 
 // fault is what is said of a generation that broke.
 func (a *agent) fault(format string, args ...any) cluster.Fault {
-	return cluster.Fault{Why: fmt.Sprintf("%s: ", a.Node) + fmt.Sprintf(format, args...)}
+	return cluster.Fault{Why: fmt.Sprintf(format, args...)}
 }

@@ -39,6 +39,11 @@ type Config struct {
 	// empty where there are none.
 	Listen string
 
+	// Papers, if not nil, are the certificate and key that workers show to those
+	// of other nodes, as secure.Credentials.ForWorker gives them; nil bytes stand
+	// for plain text, between loopback addresses.
+	Papers func() []byte
+
 	// Record receives the records of the first local worker, in order.
 	Record func(metrics.Record)
 	// Stdout and Stderr take the output of workers; nil is this process's.

@@ -88,6 +88,12 @@ func (a *agent) seat(g *cluster.Generation, crew []*worker, first int) error {
 		}
 		files = []*os.File{a.host.File()}
 	}
+	if s.Transport == byTCP || s.Transport == byHier {
+		s.Owners = owners(g)
+		if a.Papers != nil {
+			s.Papers = a.Papers()
+		}
+	}
 	for i, w := range crew {
 		w.n, w.local, w.opened, w.parted = g.N, i, false, false
 		s.Rank, s.Local = first+i, i
@@ -104,6 +110,16 @@ func (a *agent) seat(g *cluster.Generation, crew []*worker, first int) error {
 func addresses(g *cluster.Generation) (all []string) {
 	for _, n := range g.Nodes {
 		all = append(all, n.Workers...)
+	}
+	return all
+}
+
+// owners lists the nodes of a generation by rank.
+func owners(g *cluster.Generation) (all []cluster.NodeID) {
+	for _, n := range g.Nodes {
+		for range n.Workers {
+			all = append(all, n.ID)
+		}
 	}
 	return all
 }
@@ -188,7 +204,7 @@ func (a *agent) concluded(w *worker, r report) {
 
 // blame turns a worker's report into a fault of a node.
 func (a *agent) blame(r report) cluster.Fault {
-	f := cluster.Fault{Why: fmt.Sprintf("%s: %s", a.Node, r.Cause)}
+	f := cluster.Fault{Why: r.Cause}
 	if r.Blame == nil {
 		return f
 	}

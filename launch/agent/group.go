@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
@@ -25,10 +24,6 @@ type Options struct {
 	// Timeout ends an operation in which a rank does not arrive; it must be
 	// longer than any pause a healthy rank makes. 0 leaves it to the transport.
 	Timeout time.Duration
-
-	// TLS secures connections between nodes, see tcp.Options. Without it they
-	// must be loopback.
-	TLS *tls.Config
 
 	// Observe, if not nil, is called after each operation. It must be short.
 	Observe func(collective.Event)

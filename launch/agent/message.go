@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/espalier-ml/espalier/cluster"
 	"github.com/espalier-ml/espalier/collective"
 	"github.com/espalier-ml/espalier/trainer"
 )
@@ -36,6 +37,10 @@ type seat struct {
 	Local     int           `json:"local"` // rank among the workers of the node
 	Locals    int           `json:"locals"`
 	Spin      time.Duration `json:"spin"`
+
+	// Of connections: the node of each rank, and what this one shows.
+	Owners []cluster.NodeID `json:"owners,omitempty"`
+	Papers []byte           `json:"papers,omitempty"`
 }
 
 // The transports.

@@ -2,10 +2,12 @@ package agent
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
 
+	"github.com/espalier-ml/espalier/cluster/secure"
 	"github.com/espalier-ml/espalier/collective"
 	"github.com/espalier-ml/espalier/collective/hier"
 	"github.com/espalier-ml/espalier/collective/shm"
@@ -28,17 +30,21 @@ func (w *Worker) open(ctx context.Context, n uint64, s *seat, group *os.File) (c
 	case byShm:
 		return shm.Join(group, collective.Rank(s.Rank), w.shmOptions(s))
 	case byTCP:
-		return w.connect(ctx, gen, s.Rank, s.Peers)
+		ranks := make([]int, len(s.Peers))
+		for r := range ranks {
+			ranks[r] = r
+		}
+		return w.connect(ctx, gen, s, s.Rank, ranks)
 	}
 	local, err := shm.Join(group, collective.Rank(s.Local), w.shmOptions(s))
 	if err != nil {
 		return nil, err
 	}
-	var peers []string
+	var ranks []int // those of the same place on each node
 	for host := range len(s.Peers) / s.Locals {
-		peers = append(peers, s.Peers[host*s.Locals+s.Local])
+		ranks = append(ranks, host*s.Locals+s.Local)
 	}
-	across, err := w.connect(ctx, gen, s.Rank/s.Locals, peers)
+	across, err := w.connect(ctx, gen, s, s.Rank/s.Locals, ranks)
 	if err != nil {
 		local.Close(ctx)
 		return nil, err
@@ -68,15 +74,29 @@ func (w *Worker) shmOptions(s *seat) shm.Options {
 	return o
 }
 
-// connect joins a group of ranks at addresses.
-func (w *Worker) connect(ctx context.Context, gen collective.Gen, self int, addrs []string) (collective.Comm, error) {
-	var peers []tcp.Peer
-	for r, a := range addrs {
-		peers = append(peers, tcp.Peer{Rank: collective.Rank(r), Addr: a})
-	}
-	if w.port == nil {
+// connect joins the group of some of the ranks, of which this one is number
+// self.
+func (w *Worker) connect(ctx context.Context, gen collective.Gen, s *seat, self int, ranks []int) (collective.Comm, error) {
+	if w.port == nil || len(s.Owners) != len(s.Peers) {
 		return nil, errors.New("this worker takes no connections, but its generation has several nodes")
 	}
-	o := tcp.Options{TLS: w.o.TLS, Plain: w.o.TLS == nil, Port: w.port, Timeout: w.o.Timeout, Observe: w.o.Observe, Log: w.o.Log}
+	o := tcp.Options{Plain: len(s.Papers) == 0, Port: w.port, Timeout: w.o.Timeout, Log: w.o.Log}
+	if s.Transport == byTCP {
+		o.Observe = w.o.Observe
+	}
+	if !o.Plain {
+		papers, err := secure.ParseCredentials(s.Papers)
+		if err != nil {
+			return nil, fmt.Errorf("papers: %w", err)
+		}
+		o.TLS = papers.TLS(secure.Control, secure.Agent)
+		o.Verify = func(r collective.Rank, state tls.ConnectionState) error {
+			return papers.VerifyNode(state, s.Owners[ranks[r]])
+		}
+	}
+	var peers []tcp.Peer
+	for i, r := range ranks {
+		peers = append(peers, tcp.Peer{Rank: collective.Rank(i), Addr: s.Peers[r]})
+	}
 	return tcp.Open(ctx, gen, collective.Rank(self), peers, o)
 }

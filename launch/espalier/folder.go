@@ -158,7 +158,7 @@ func (r *folder) wantEmpty() error {
 
 // clear removes a run, and nothing else, from the folder.
 func (r *folder) clear() error {
-	for _, name := range []string{report.PageFile, report.PlotFolder, report.EnvironmentFile, metrics.FileName, logFile, checkpointFolder, fixedFolder, report.JobFile} {
+	for _, name := range []string{report.PageFile, report.PlotFolder, report.EnvironmentFile, metrics.FileName, logFile, statusFile, reformFile, clusterFolder, checkpointFolder, fixedFolder, report.JobFile} {
 		if err := os.RemoveAll(r.path(name)); err != nil {
 			return fmt.Errorf("discard the earlier run: %w", err)
 		}

@@ -70,8 +70,16 @@ func (t *training) supervise(ctx context.Context, f *folder, c crew, cfg agent.C
 		return err
 	}
 	defer t.onKill(a.Kill)()
-	return ended(a.Run(ctx))
+	defer watchSession(f.dir, cfg.Session, a, t.log)()
+	err = ended(a.Run(ctx))
+	if err == nil && !rec.ended {
+		return errElsewhere
+	}
+	return err
 }
+
+// errElsewhere: the run is complete, but this node was not there at its end.
+var errElsewhere = errors.New("the run was completed by other nodes; its result is in their run folders")
 
 // ended gives the end of an agent its exit status.
 func ended(err error) error {
@@ -91,6 +99,7 @@ type recorder struct {
 	show        func(metrics.Record)
 	log         *zap.Logger
 	started     bool
+	ended       bool
 	train, eval int64 // steps of the last records
 }
 
@@ -108,6 +117,8 @@ func (r *recorder) take(rec metrics.Record) {
 	switch rec := rec.(type) {
 	case *metrics.Start:
 		again, r.started = r.started, true
+	case *metrics.End:
+		again, r.ended = r.ended, true
 	case *metrics.Train:
 		again, r.train = rec.Step <= r.train, max(rec.Step, r.train)
 	case *metrics.Eval:

@@ -29,7 +29,8 @@ Exit status:
   0    done
   1    failed
   64   the command line, job or data cannot work as given
-  75   try again: the run folder is in use, or a download was cut
+  75   try again: the run folder is in use, a download was cut, or the run goes
+       on without this node
   130  stopped by SIGINT with the state saved, 143 by SIGTERM`
 
 // exitError is an error that knows its exit status.
@@ -183,7 +184,7 @@ workers and threads, and being stopped and continued, never change a bit of it.
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print one JSON object on standard output, all else on standard error")
-	root.AddCommand(a.trainCommand(), a.workerCommand(), a.evalCommand(), a.exportCommand(),
+	root.AddCommand(a.trainCommand(), a.launchCommand(), a.statusCommand(), a.workerCommand(), a.evalCommand(), a.exportCommand(),
 		a.dataCommand(), a.doctorCommand(), a.configCommand(), a.benchCommand(), a.reproduceCommand(), a.versionCommand())
 	root.SetHelpCommand(&cobra.Command{Use: "help [command]", Short: "Help about any command", Hidden: true,
 		RunE: func(c *cobra.Command, args []string) error {

@@ -17,6 +17,21 @@ type trainFlags struct {
 	sets                                []string
 }
 
+// add makes them flags of a command, with those that stand for keys of the job.
+func (f *trainFlags) add(c *cobra.Command) {
+	fl := c.Flags()
+	for _, j := range jobFlags {
+		fl.String(j.flag, "", j.help)
+	}
+	fl.Bool("strict", true, "same bits for any number of workers")
+	fl.StringArrayVar(&f.sets, "set", nil, "set a key of the job, `KEY=VALUE`; may be repeated")
+	fl.BoolVar(&f.resume, "resume", false, "only go on with a run; fail if there is nothing to go on with")
+	fl.BoolVar(&f.fresh, "fresh", false, "discard what the run folder holds and start from the beginning")
+	fl.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, only the result")
+	fl.BoolVarP(&f.verbose, "verbose", "v", false, "log to standard error in detail")
+	c.MarkFlagsMutuallyExclusive("resume", "fresh")
+}
+
 // jobFlags are flags that stand for keys of the job.
 var jobFlags = []struct{ flag, key, help string }{
 	{"nproc", "run.nproc", "number `N` of worker processes, or auto"},
@@ -48,19 +63,9 @@ SIGINT and SIGTERM save the state and stop; a second signal kills.
 			return recipes.Names(), cobra.ShellCompDirectiveDefault
 		},
 	}
-	fl := c.Flags()
-	for _, j := range jobFlags {
-		fl.String(j.flag, "", j.help)
-	}
-	fl.Bool("strict", true, "same bits for any number of workers")
-	fl.Bool("compare", false, "also train the full-size network from scratch")
-	fl.StringArrayVar(&f.sets, "set", nil, "set a key of the job, `KEY=VALUE`; may be repeated")
-	fl.BoolVar(&f.list, "list", false, "list the recipes")
-	fl.BoolVar(&f.resume, "resume", false, "only go on with a run; fail if there is nothing to go on with")
-	fl.BoolVar(&f.fresh, "fresh", false, "discard what the run folder holds and start from the beginning")
-	fl.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, only the result")
-	fl.BoolVarP(&f.verbose, "verbose", "v", false, "log to standard error in detail")
-	c.MarkFlagsMutuallyExclusive("resume", "fresh")
+	f.add(c)
+	c.Flags().BoolVar(&f.list, "list", false, "list the recipes")
+	c.Flags().Bool("compare", false, "also train the full-size network from scratch")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if f.list {
 			return a.listRecipes()

@@ -26,6 +26,7 @@ type training struct {
 	flags   trainFlags
 	log     *zap.Logger
 	display *display
+	party   *party // nodes to train with, nil for this machine alone
 
 	mu     sync.Mutex
 	killer func() // ends what runs at once, nil if nothing has to be
@@ -57,7 +58,7 @@ func (t *training) run(ctx context.Context, job *config.Resolved) error {
 	ctx, release := untilSignal(ctx, t.kill)
 	defer release()
 	runs := []*config.Resolved{job}
-	if job.Job.Compare.Fixed && !job.Job.Plain() {
+	if job.Job.Compare.Fixed && !job.Job.Plain() && t.party == nil {
 		runs = append(runs, job.Fixed())
 	}
 	t.app.result = &trainResult{RunDir: job.Job.Run.Dir}
@@ -66,6 +67,10 @@ func (t *training) run(ctx context.Context, job *config.Resolved) error {
 		release, err := t.one(ctx, r)
 		if release != nil {
 			defer release()
+		}
+		if errors.Is(err, errElsewhere) {
+			fmt.Fprintln(t.app.stderr, err)
+			return nil
 		}
 		if err != nil {
 			t.reportSoFar(job)
@@ -78,15 +83,22 @@ func (t *training) run(ctx context.Context, job *config.Resolved) error {
 // one runs a single job to its end. release gives its folder back.
 func (t *training) one(ctx context.Context, job *config.Resolved) (release func(), err error) {
 	nproc, threads := job.Job.Workers(runtime.NumCPU())
+	world := nproc
+	if t.party != nil {
+		if err := t.party.fit(job, nproc); err != nil {
+			return nil, err
+		}
+		world *= t.party.max
+	}
 	set, err := t.app.openData(job, consoleLog(t.app.stderr, t.flags.verbose))
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := job.Fit(set, nproc)
+	cfg, err := job.Fit(set, world)
 	if err != nil {
 		return nil, err
 	}
-	f, err := openFolder(job, cfg.Job, nproc, t.flags)
+	f, err := openFolder(job, cfg.Job, world, t.flags)
 	if err != nil {
 		return nil, err
 	}
@@ -94,10 +106,10 @@ func (t *training) one(ctx context.Context, job *config.Resolved) (release func(
 		fmt.Fprintf(t.app.stderr, "%s is finished; to train it anew, add --fresh\n", f.dir)
 		return f.close, nil
 	}
-	if err := f.begin(job, nproc, features()); err != nil {
+	if err := f.begin(job, world, features()); err != nil {
 		return f.close, err
 	}
-	return f.close, t.train(ctx, f, cfg, crew{nproc, threads, nproc, job.Job.Train.Strict})
+	return f.close, t.train(ctx, f, cfg, crew{nproc, threads, world, job.Job.Train.Strict})
 }
 
 // train runs what the folder now describes, here or in workers.
@@ -108,9 +120,12 @@ func (t *training) train(ctx context.Context, f *folder, cfg trainer.Config, c c
 		return err
 	}
 	defer t.log.Sync()
-	if c.nproc == 1 {
+	switch {
+	case t.party != nil:
+		err = t.together(ctx, f, cfg.Job, c)
+	case c.nproc == 1:
 		err = t.alone(ctx, f, cfg, c.threads)
-	} else {
+	default:
 		err = t.many(ctx, f, cfg.Job, c)
 	}
 	if errors.Is(err, agent.ErrStopped) {
