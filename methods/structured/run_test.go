@@ -8,6 +8,7 @@ import (
 
 	"github.com/espalier-ml/espalier/collective"
 	"github.com/espalier-ml/espalier/collective/solo"
+	"github.com/espalier-ml/espalier/methods/grow"
 	"github.com/espalier-ml/espalier/trainer"
 	"github.com/espalier-ml/espalier/trainer/graph"
 	"github.com/espalier-ml/espalier/trainer/models"
@@ -261,5 +262,41 @@ func TestRefusals(t *testing.T) {
 	k.c.Gain = 0.7
 	if _, err := k.try(t); err == nil || !strings.Contains(err.Error(), "follows another plan of the structure") {
 		t.Errorf("another plan: %v", err)
+	}
+}
+
+// A run that grows first is pruned behind it: same bits at four ranks, and
+// resumed inside either part.
+func TestGrowThenPrune(t *testing.T) {
+	j := digits(models.Spec{Name: "mlp", Hidden: []int{16, 12}, Norm: true})
+	j.c.Seed, j.c.Start, j.c.Budget = 0, 16*32/3823.0, 0.5
+	j.edit = func(c *trainer.Config) {
+		full, err := models.Trace(c.Model, graph.Config{}, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		gc := grow.Defaults()
+		gc.Multipliers, gc.Epochs = []float64{0.5, 1}, []float64{1, 5}
+		p, err := grow.NewPlan(gc, full.Dims(), 8*32, 6, 32, 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Sizes, c.Timeline = p.Initial(), p.Timeline()
+		c.Methods = append([]trainer.Method{grow.New(p)}, c.Methods...)
+	}
+	want := j.run(t)
+	if got := j.run(t, group(t, 4)...); got.Digest != want.Digest {
+		t.Errorf("four ranks end with %v, one with %v", got.Digest, want.Digest)
+	}
+	for _, stop := range []uint64{4, 12, 16, 17, 30, 46} {
+		k := j
+		k.dir, k.probe = t.TempDir(), stopAt(stop)
+		edit := j.edit
+		k.edit = func(c *trainer.Config) { edit(c) }
+		k.run(t)
+		k.probe = nil
+		if got := k.run(t, group(t, 2)...); got.Digest != want.Digest {
+			t.Errorf("stopped at step %d: digest %v, uninterrupted %v", stop, got.Digest, want.Digest)
+		}
 	}
 }
