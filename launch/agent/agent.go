@@ -141,6 +141,7 @@ func (a *agent) loop(ctx context.Context, killed <-chan struct{}) {
 			a.tick(now)
 		}
 	}
+	a.post()
 	if a.done {
 		a.Session.Finish()
 		a.await(orders)

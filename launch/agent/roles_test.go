@@ -19,6 +19,7 @@ import (
 const (
 	roleKey   = "AGENT_TEST_ROLE"
 	finishKey = "AGENT_TEST_FINISH" // the run is complete when this file is there
+	fifoKey   = "AGENT_TEST_FIFO"   // a named pipe that every worker holds open
 )
 
 func TestMain(m *testing.M) {
@@ -30,6 +31,14 @@ func TestMain(m *testing.M) {
 
 func play(role string) int {
 	switch role {
+	case "agent":
+		os.Setenv(roleKey, "toy")
+		a, err := New(Config{Node: "a", Run: "orphans", Session: newLone(), Workers: 2})
+		if err == nil {
+			err = a.Run(context.Background())
+		}
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	case "die":
 		fmt.Fprintln(os.Stderr, "no memory left")
 		syscall.Kill(os.Getpid(), syscall.SIGKILL)
@@ -40,6 +49,15 @@ func play(role string) int {
 		return 9
 	}
 	defer w.Close()
+	if path := os.Getenv(fifoKey); path != "" {
+		alive, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 9
+		}
+		defer alive.Close()
+		fmt.Fprintln(alive, "alive")
+	}
 	t := &toy{w: w}
 	err = t.train()
 	switch {

@@ -1,10 +1,13 @@
 package agent
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -16,6 +19,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/espalier-ml/espalier/cluster"
 	"github.com/espalier-ml/espalier/trainer/metrics"
 )
 
@@ -191,5 +195,80 @@ func TestStop(t *testing.T) {
 	}
 	if err := <-r.err; !errors.Is(err, ErrStopped) {
 		t.Errorf("%v\n%s", err, r.errs.text())
+	}
+}
+
+// Workers whose agent is killed come to an end by themselves. They hold a pipe
+// open; its end of file is theirs.
+func TestOrphansEnd(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "alive")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Skipf("named pipes: %v", err)
+	}
+	parent := exec.Command(os.Args[0])
+	parent.Env = append(os.Environ(), roleKey+"=agent", fifoKey+"="+fifo)
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	alive, err := os.Open(fifo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer alive.Close()
+	lines := bufio.NewReader(alive)
+	for range 2 {
+		if line, err := lines.ReadString('\n'); err != nil || line != "alive\n" {
+			t.Fatalf("worker says %q, %v", line, err)
+		}
+	}
+	parent.Process.Kill()
+	parent.Wait()
+	if rest, err := io.ReadAll(lines); err != nil || len(rest) > 0 {
+		t.Errorf("after the agent's death: %q, %v", rest, err)
+	}
+}
+
+func TestTransport(t *testing.T) {
+	nodes := func(workers ...int) *cluster.Generation {
+		g := &cluster.Generation{N: 1}
+		for _, n := range workers {
+			g.Nodes = append(g.Nodes, cluster.Node{Workers: make([]string, n)})
+		}
+		return g
+	}
+	for _, c := range []struct {
+		name string
+		g    *cluster.Generation
+		want string
+	}{
+		{"one", nodes(1), bySolo},
+		{"one node", nodes(3), byShm},
+		{"single workers", nodes(1, 1, 1), byTCP},
+		{"equal nodes", nodes(4, 4, 4), byHier},
+		{"equal nodes of three", nodes(3, 3), byTCP},
+		{"unequal nodes", nodes(2, 1), byTCP},
+	} {
+		if got := transport(c.g); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+func TestSeatIsChecked(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		s     seat
+		group bool
+		good  bool
+	}{
+		{"shared memory", seat{Transport: byShm, Rank: 1, Peers: make([]string, 2), Local: 1, Locals: 2}, true, true},
+		{"without its memory", seat{Transport: byShm, Rank: 1, Peers: make([]string, 2), Local: 1, Locals: 2}, false, false},
+		{"rank beyond the world", seat{Transport: byTCP, Rank: 2, Peers: make([]string, 2), Locals: 1}, false, false},
+		{"hosts of unequal size", seat{Transport: byHier, Rank: 1, Peers: make([]string, 3), Locals: 2}, true, false},
+		{"unknown transport", seat{Transport: "ipoac", Peers: make([]string, 2), Locals: 1}, false, false},
+	} {
+		if err := c.s.check(c.group); (err == nil) != c.good {
+			t.Errorf("%s: %v", c.name, err)
+		}
 	}
 }

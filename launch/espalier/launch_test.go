@@ -3,8 +3,11 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -82,6 +85,20 @@ func digest(t *testing.T, dir string) any {
 	return end["digest"]
 }
 
+func get(t *testing.T, url string) string {
+	t.Helper()
+	r, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
 // TestLaunch: nodes join with a token, one is killed, one leaves, and those who
 // are there at the end have the bits of the undisturbed run. There must be two,
 // so that the run waits for the next one whenever one has gone.
@@ -92,7 +109,7 @@ func TestLaunch(t *testing.T) {
 	inFolder(t, long)
 	want := trainTiny(t, "whole", "--nproc", "1")
 
-	a := launch(t, "a", "--nodes", "2:4", "--nproc", "2", "--listen", "127.0.0.1:0")
+	a := launch(t, "a", "--nodes", "2:4", "--nproc", "2", "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--verbose")
 	join := strings.Fields(a.until("other nodes: "))
 	addr := ""
 	for i, word := range join {
@@ -103,8 +120,12 @@ func TestLaunch(t *testing.T) {
 	enter := func(name, token, nproc string) *process {
 		return launch(t, name, "--nodes", "2:4", "--nproc", nproc, "--listen", "127.0.0.1:0", "--join", addr, "--token-file", token)
 	}
+	url := regexp.MustCompile(`http://[^"]*`).FindString(a.until("http://"))
 	b := enter("b", "a/cluster/token-1", "2")
 	b.until("train")
+	if text := get(t, url); !strings.Contains(text, "espalier_world 4\n") || !strings.Contains(text, "espalier_steps ") {
+		t.Errorf("metrics:\n%s", text)
+	}
 	b.cmd.Process.Kill()
 	b.code()
 	c := enter("c", "a/cluster/token-2", "1")
@@ -126,6 +147,9 @@ func TestLaunch(t *testing.T) {
 	}
 	if got := digest(t, "e"); got != want["digest"] {
 		t.Errorf("digest of a node that came late %v, want %v\n%s", got, want["digest"], e.all.String())
+	}
+	if o := command(t, "watch", "a"); o.code != 0 || !strings.HasPrefix(o.stdout, "done  generation ") {
+		t.Errorf("watch: exit status %d: %s%s", o.code, o.stdout, o.stderr)
 	}
 	if o := command(t, "status", "a", "--json"); o.object(t)["step"] != want["steps"] {
 		t.Errorf("status %s", o.stdout)

@@ -70,6 +70,13 @@ func (t *training) supervise(ctx context.Context, f *folder, c crew, cfg agent.C
 		return err
 	}
 	defer t.onKill(a.Kill)()
+	if t.flags.metrics != "" {
+		stop, err := serveMetrics(t.flags.metrics, cfg.Session, a, t.log)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
 	defer watchSession(f.dir, cfg.Session, a, t.log)()
 	err = ended(a.Run(ctx))
 	if err == nil && !rec.ended {

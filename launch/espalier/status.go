@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -125,25 +126,62 @@ func (a *app) statusCommand() *cobra.Command {
 		Long:  "Status reads what the node's agent writes every second into its run folder.\n" + exitHelp,
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			b, err := os.ReadFile(filepath.Join(args[0], statusFile))
-			if errors.Is(err, fs.ErrNotExist) {
-				return usage("%s has no %s: no run of several workers was started there", args[0], statusFile)
-			}
+			s, err := readStatus(args[0])
 			if err != nil {
 				return err
 			}
-			var s status
-			if err := json.Unmarshal(b, &s); err != nil {
-				return fmt.Errorf("%s: %w", statusFile, err)
-			}
 			a.result = s
-			s.print(a)
+			s.print(a.out())
 			return nil
 		}}
 }
 
-func (s *status) print(a *app) {
-	out := a.out()
+func (a *app) watchCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "watch RUN_DIR",
+		Short: "Follow how a run stands until it ends or is interrupted",
+		Long:  "Watch is status once a second, for as long as the node's agent writes.\n" + exitHelp,
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			ctx, release := untilSignal(c.Context())
+			defer release()
+			t := time.NewTicker(time.Second)
+			defer t.Stop()
+			for {
+				s, err := readStatus(args[0])
+				if err != nil {
+					return err
+				}
+				a.result = s
+				s.print(a.out())
+				if s.Phase == "done" || time.Since(s.Time) > time.Minute {
+					return nil
+				}
+				select {
+				case <-t.C:
+				case <-ctx.Done():
+					return nil
+				}
+			}
+		}}
+}
+
+// readStatus reads what the agent of a run folder wrote last.
+func readStatus(dir string) (s status, err error) {
+	b, err := os.ReadFile(filepath.Join(dir, statusFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, usage("%s has no %s: no run of several workers was started there", dir, statusFile)
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &s)
+	}
+	if err != nil {
+		return s, fmt.Errorf("%s: %w", filepath.Join(dir, statusFile), err)
+	}
+	return s, nil
+}
+
+func (s *status) print(out io.Writer) {
 	fmt.Fprintf(out, "%s  generation %d  world %d  step %d of %d  %.0f samples/s  exposed communication %.1f %%  %s ago\n",
 		s.Phase, s.Generation, s.World, s.Step, s.Steps, s.SamplesPerSec, s.ExposedPercent, time.Since(s.Time).Round(time.Second))
 	for _, n := range s.Nodes {

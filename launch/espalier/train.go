@@ -15,6 +15,7 @@ import (
 type trainFlags struct {
 	list, resume, fresh, quiet, verbose bool
 	sets                                []string
+	metrics                             string // address for Prometheus
 }
 
 // add makes them flags of a command, with those that stand for keys of the job.
@@ -29,6 +30,7 @@ func (f *trainFlags) add(c *cobra.Command) {
 	fl.BoolVar(&f.fresh, "fresh", false, "discard what the run folder holds and start from the beginning")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, only the result")
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "log to standard error in detail")
+	fl.StringVar(&f.metrics, "metrics", "", "serve figures for Prometheus at `HOST:PORT`; with several workers")
 	c.MarkFlagsMutuallyExclusive("resume", "fresh")
 }
 
