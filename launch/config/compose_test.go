@@ -166,7 +166,10 @@ func (j composed) survivor(t *testing.T, at uint64) trainer.Result {
 	var errs [2]error
 	var wg sync.WaitGroup
 	wg.Go(func() { res, errs[0] = trainer.Train(context.Background(), stays, nil) })
-	wg.Go(func() { _, errs[1] = trainer.Train(context.Background(), dies, nil) })
+	wg.Go(func() {
+		_, errs[1] = trainer.Train(context.Background(), dies, nil)
+		comms[1].Abort(errs[1]) // it is its owner's: see trainer.Fixed
+	})
 	wg.Wait()
 	if errs[0] != nil || !errors.Is(errs[1], errKilled) {
 		t.Fatalf("survivor: %v, the other: %v", errs[0], errs[1])
