@@ -4,7 +4,7 @@ GO    ?= go
 BIN   := espalier
 FLAGS := -buildvcs=false -trimpath
 
-.PHONY: all build run test race portable check bench bench-allreduce sim model clean
+.PHONY: all build run test race portable check bench cluster-demo chaos bench-allreduce sim model clean
 
 all: build
 
@@ -36,6 +36,17 @@ check: test race portable
 # Training steps beside PyTorch, if it is installed; needs a quiet machine.
 bench:
 	$(GO) run ./bench/compare step
+
+# Three nodes, of which one is killed, one stands still and one joins; in
+# network namespaces if that is permitted.
+cluster-demo: build
+	$(GO) run ./bench/demo -binary ./$(BIN)
+
+# Random schedules of faults over a job that grows, thins and loses bits, with
+# real processes: a quarter of an hour. SEED=n is the first one's.
+CHAOS ?= 100
+chaos: build
+	$(GO) run ./bench/chaos -binary ./$(BIN) -n $(CHAOS) $(if $(SEED),-seed $(SEED) -v)
 
 # The generation protocol under 100,000 schedules of faults: about four minutes
 # of one core, shared by as many as there are. SEED=n tells the story of one.

@@ -14,6 +14,9 @@ type Config struct {
 	Binary string // of espalier
 	Dir    string // where nodes keep their run folders and output
 	Nodes  int
+	// Most is the largest number of nodes of a run: the shards of its job.
+	// There are as many tokens but one.
+	Most int
 	// Loopback puts all nodes on loopback addresses, without namespaces.
 	Loopback bool
 }
@@ -25,6 +28,8 @@ type Field struct {
 	cfg   Config
 	name  string // prefix of what the field makes in the kernel
 	netns bool
+
+	tokens int // handed out
 }
 
 // New prepares the network of a field. Namespaces are left out where they are
