@@ -248,6 +248,7 @@ type Place struct {
 	Dir     string `yaml:"dir" free:"yes" doc:"run folder; empty: runs/NAME"`
 	Nproc   Count  `yaml:"nproc" default:"auto" is:">=0 <=64" free:"yes" doc:"worker processes; auto = as many as there are processors, at most one a shard"`
 	Threads Count  `yaml:"threads" default:"auto" is:">=0 <=1024" free:"yes" doc:"threads of a worker; auto = its share of the processors"`
+	Trace   bool   `yaml:"trace" default:"false" free:"yes" doc:"write every operation of every worker for espalier trace; with several workers"`
 }
 
 // Compare asks for more runs.

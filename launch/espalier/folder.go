@@ -158,6 +158,15 @@ func (r *folder) wantEmpty() error {
 
 // clear removes a run, and nothing else, from the folder.
 func (r *folder) clear() error {
+	traces, err := filepath.Glob(r.path(traceFiles))
+	if err != nil {
+		return err
+	}
+	for _, path := range traces {
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("discard the earlier run: %w", err)
+		}
+	}
 	for _, name := range []string{report.PageFile, report.PlotFolder, report.EnvironmentFile, metrics.FileName, logFile, statusFile, reformFile, clusterFolder, checkpointFolder, fixedFolder, report.JobFile} {
 		if err := os.RemoveAll(r.path(name)); err != nil {
 			return fmt.Errorf("discard the earlier run: %w", err)

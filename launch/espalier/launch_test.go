@@ -172,3 +172,33 @@ func TestLaunchRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestTrace: the operations of all workers in one file.
+func TestTrace(t *testing.T) {
+	inFolder(t, tiny)
+	if o := command(t, "trace", "."); o.code != 64 || !strings.Contains(o.stderr, "has no traces") {
+		t.Errorf("exit status %d: %s", o.code, o.stderr)
+	}
+	trainTiny(t, "r", "--nproc", "2", "--set", "run.trace=true", "--set", "train.epochs=0.2")
+	m := command(t, "trace", "r", "-o", "all.json", "--json").object(t)
+	b, err := os.ReadFile("all.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all struct{ TraceEvents []traceEvent }
+	if err := json.Unmarshal(b, &all); err != nil || float64(len(all.TraceEvents)) != m["events"] {
+		t.Fatalf("%d events, %v says %v", len(all.TraceEvents), err, m)
+	}
+	ops, formations := map[int]int{}, 0
+	for _, e := range all.TraceEvents {
+		switch {
+		case e.Phase == "X" && e.Took >= 0 && e.Time > 0:
+			ops[e.Tid]++
+		case e.Phase == "i":
+			formations++
+		}
+	}
+	if len(ops) != 2 || ops[1] < 10 || ops[1] != ops[2] || formations != 1 {
+		t.Errorf("operations of workers %v, %d formations", ops, formations)
+	}
+}

@@ -184,7 +184,7 @@ workers and threads, and being stopped and continued, never change a bit of it.
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print one JSON object on standard output, all else on standard error")
-	root.AddCommand(a.trainCommand(), a.launchCommand(), a.statusCommand(), a.watchCommand(), a.workerCommand(), a.evalCommand(), a.exportCommand(),
+	root.AddCommand(a.trainCommand(), a.launchCommand(), a.statusCommand(), a.watchCommand(), a.traceCommand(), a.workerCommand(), a.evalCommand(), a.exportCommand(),
 		a.dataCommand(), a.doctorCommand(), a.configCommand(), a.benchCommand(), a.reproduceCommand(), a.versionCommand())
 	root.SetHelpCommand(&cobra.Command{Use: "help [command]", Short: "Help about any command", Hidden: true,
 		RunE: func(c *cobra.Command, args []string) error {

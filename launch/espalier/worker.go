@@ -52,12 +52,26 @@ func (a *app) work(ctx context.Context, k *rank, world int) (err error) {
 		return err
 	}
 	defer k.log.Sync()
-	w, err := agent.Attach(agent.Options{Grace: stopGrace, Log: k.log})
+	job, jobErr := config.Load(filepath.Join(k.dir, report.JobFile))
+	o := agent.Options{Grace: stopGrace, Log: k.log}
+	if jobErr == nil && job.Job.Run.Trace {
+		t, err := newTracer(k.dir, agent.Index())
+		if err != nil {
+			return err
+		}
+		defer t.close()
+		o.Observe = t.observe
+	}
+	w, err := agent.Attach(o)
 	if err != nil {
 		return err
 	}
 	defer w.Close()
-	done, err := a.serve(ctx, k, w, world)
+	if jobErr != nil {
+		w.End(false, jobErr, codeOf(jobErr) == exitConfig)
+		return errSilent{jobErr}
+	}
+	done, err := a.serve(ctx, k, w, job, world)
 	if errors.Is(err, trainer.ErrLeft) {
 		err = nil
 	}
@@ -72,11 +86,7 @@ func (a *app) work(ctx context.Context, k *rank, world int) (err error) {
 }
 
 // serve trains in the generations that the agent seats this worker in.
-func (a *app) serve(ctx context.Context, k *rank, w *agent.Worker, world int) (done bool, err error) {
-	job, err := config.Load(filepath.Join(k.dir, report.JobFile))
-	if err != nil {
-		return false, err
-	}
+func (a *app) serve(ctx context.Context, k *rank, w *agent.Worker, job *config.Resolved, world int) (done bool, err error) {
 	set, err := data.Opener{Dir: job.Job.Data.Dir, Log: k.log}.Open(job.Job.Data.Name)
 	if err != nil {
 		return false, err
