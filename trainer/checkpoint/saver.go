@@ -18,8 +18,9 @@ import (
 // makes checkpoints rarer, not training slower). Wait after Begin makes sure
 // that a certain state is written.
 //
-// An error of a save is returned once: by the next Begin, Wait or Close.
-// The Saver goes on: the next state is tried all the same.
+// A save that fails is logged, and the next state is tried all the same: a
+// full disk is no reason to stop training. Wait and Close return the error of
+// the newest save, if it failed.
 //
 // Begin may be called by one goroutine at a time; the other methods by any.
 // No goroutine is left when all is written.
@@ -31,16 +32,15 @@ type Saver struct {
 	next    *snapshot     // waiting to be written
 	free    []*snapshot   // with next, active and the one Begin fills: two at most
 	idle    chan struct{} // closed when the writer ends; nil if none runs
-	err     error         // of saves, not yet returned
+	err     error         // of the newest save
 	failing bool          // the last save failed
 	stats   SaverStats
 	closed  bool
 }
 
 // Begin copies st and has it written in the background. What st refers to may
-// change as soon as Begin returns. An error is either about st (then nothing
-// was begun and errors.Is(err, ErrSnapshot)), or of an earlier save (then this
-// one was begun).
+// change as soon as Begin returns. An error is about st, of which
+// nothing was begun: errors.Is(err, ErrSnapshot); or the Saver is closed.
 func (s *Saver) Begin(st State) error {
 	for _, t := range st.Tensors {
 		if err := t.checkLength(); err != nil {
@@ -73,7 +73,8 @@ func (s *Saver) BeginFunc(st State, fill func(i int, dst []byte)) error {
 		return refused(st, err)
 	}
 	snap.blocked = time.Since(start)
-	return s.enqueue(snap)
+	s.enqueue(snap)
+	return nil
 }
 
 // buffer returns the memory for the next snapshot: that of the one waiting,
@@ -99,7 +100,7 @@ func (s *Saver) buffer() (*snapshot, error) {
 	return &snapshot{}, nil
 }
 
-func (s *Saver) enqueue(snap *snapshot) error {
+func (s *Saver) enqueue(snap *snapshot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.next = snap
@@ -108,14 +109,6 @@ func (s *Saver) enqueue(snap *snapshot) error {
 		s.idle = make(chan struct{})
 		go s.write()
 	}
-	return s.takeError()
-}
-
-// takeError returns the errors not yet returned. s.mu is held.
-func (s *Saver) takeError() error {
-	err := s.err
-	s.err = nil
-	return err
 }
 
 // write is the writer: it ends when nothing waits.
@@ -158,13 +151,13 @@ func (s *Saver) finish(snap *snapshot, r *Report) {
 	} else {
 		s.stats.Saved++
 	}
-	s.err = errors.Join(s.err, r.Err)
+	s.err = r.Err
 	healed := s.failing && r.Err == nil
 	s.failing = r.Err != nil
 	s.mu.Unlock()
 
 	switch {
-	case r.Err != nil: // returned to the caller as well, but perhaps much later
+	case r.Err != nil: // returned to the caller only if no later one succeeds
 		s.log.Warn("checkpoint failed", zap.Uint64("step", r.Step), zap.Error(r.Err))
 	case healed:
 		s.log.Warn("checkpoints succeed again", zap.Uint64("step", r.Step))
@@ -176,15 +169,15 @@ func (s *Saver) finish(snap *snapshot, r *Report) {
 	}
 }
 
-// Wait returns when everything begun is written, or ctx ends, with the errors
-// of saves not returned before.
+// Wait returns when everything begun is written, or ctx ends. The error is that
+// of the newest save: what failed before it has been made good.
 func (s *Saver) Wait(ctx context.Context) error {
 	for {
 		s.mu.Lock()
 		idle := s.idle
 		if idle == nil {
 			defer s.mu.Unlock()
-			return s.takeError()
+			return s.err
 		}
 		s.mu.Unlock()
 		select {
