@@ -47,6 +47,11 @@ type AbortError struct {
 	Kind   error // ErrDesync, ErrDeadline, ErrClosed, or nil
 	Reason string
 	Cause  error
+
+	// Missing are the ranks that were waited for in vain, as far as this rank
+	// can tell too: what others say of a rank that it hears from is left out.
+	// By has only noticed. nil if none is known.
+	Missing []Rank
 }
 
 func (e *AbortError) Error() string {

@@ -172,6 +172,11 @@ func testTransportDeadline(t *testing.T, tr Transport, world int) {
 		if want := fmt.Sprint(late); !strings.Contains(err.Error()[strings.Index(err.Error(), "deadline"):], want) {
 			return fmt.Errorf("error %q does not name rank %s", err, want)
 		}
+		var abort *collective.AbortError
+		errors.As(err, &abort)
+		if me := c.Info().Rank; len(abort.Missing) != 1 && abort.By == me || len(abort.Missing) > 1 || len(abort.Missing) == 1 && abort.Missing[0] != late {
+			return fmt.Errorf("rank %d: error %q by %d has %v missing, want %d", me, err, abort.By, abort.Missing, late)
+		}
 		return nil
 	})
 }

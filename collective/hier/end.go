@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -27,7 +28,15 @@ func encode(e *collective.AbortError) string {
 			code = i
 		}
 	}
-	return fmt.Sprintf("%s%d %d %s", mark, e.By, code, e.Reason)
+	missing := "-"
+	for i, r := range e.Missing {
+		if i == 0 {
+			missing = strconv.Itoa(int(r))
+		} else {
+			missing += "," + strconv.Itoa(int(r))
+		}
+	}
+	return fmt.Sprintf("%s%d %d %s %s", mark, e.By, code, missing, e.Reason)
 }
 
 // decode inverts encode.
@@ -37,13 +46,25 @@ func decode(text string) (*collective.AbortError, bool) {
 		return nil, false
 	}
 	by, text, _ := strings.Cut(text, " ")
-	code, reason, _ := strings.Cut(text, " ")
+	code, text, _ := strings.Cut(text, " ")
+	list, reason, _ := strings.Cut(text, " ")
 	r, err1 := strconv.Atoi(by)
 	k, err2 := strconv.Atoi(code)
 	if err1 != nil || err2 != nil || k < 0 || k >= len(kinds) {
 		return nil, false
 	}
-	return &collective.AbortError{By: collective.Rank(r), Kind: kinds[k], Reason: reason}, true
+	e := &collective.AbortError{By: collective.Rank(r), Kind: kinds[k], Reason: reason}
+	if list == "-" {
+		return e, true
+	}
+	for _, f := range strings.Split(list, ",") {
+		m, err := strconv.Atoi(f)
+		if err != nil || m < 0 {
+			return nil, false
+		}
+		e.Missing = append(e.Missing, collective.Rank(m))
+	}
+	return e, true
 }
 
 // Abort implements collective.Comm.
@@ -67,7 +88,7 @@ func (c *Comm) end(e *collective.AbortError) error {
 	if first {
 		reason := errors.New(encode(e))
 		c.local.Abort(reason)
-		c.across.Abort(reason)
+		c.across.Abort(&verdict{reason, c.hostsOf(e.Missing)})
 	}
 	return e
 }
@@ -78,14 +99,45 @@ func (c *Comm) fail(err error) error {
 	if !errors.As(err, &e) {
 		return c.end(&collective.AbortError{By: c.info.Rank, Reason: err.Error()})
 	}
-	if verdict, ok := decode(e.Reason); ok {
-		return c.end(verdict)
-	}
 	var in *groupError
+	if v, ok := decode(e.Reason); ok {
+		if errors.As(err, &in) && in.across { // another host's word: the group there knows whether it is ours too
+			v.Missing = slices.DeleteFunc(v.Missing, func(r collective.Rank) bool {
+				return !slices.Contains(e.Missing, collective.Rank(int(r)/c.perHost))
+			})
+		}
+		return c.end(v)
+	}
 	if !errors.As(err, &in) { // found here, in the numbers of all ranks
 		return c.end(e)
 	}
 	return c.end(c.translate(e, in.across))
+}
+
+// verdict is what the group across hosts is told: a text, and who is missing
+// in that group's numbers.
+type verdict struct {
+	error
+	missing []collective.Rank
+}
+
+// As lets the group find the missing ranks.
+func (v *verdict) As(target any) bool {
+	e, ok := target.(**collective.AbortError)
+	if ok {
+		*e = &collective.AbortError{Missing: v.missing}
+	}
+	return ok
+}
+
+// hostsOf lists the hosts of ranks.
+func (c *Comm) hostsOf(all []collective.Rank) (hosts []collective.Rank) {
+	for _, r := range all {
+		if h := collective.Rank(int(r) / c.perHost); !slices.Contains(hosts, h) {
+			hosts = append(hosts, h)
+		}
+	}
+	return hosts
 }
 
 // groupError is an error of one of the two groups.
@@ -122,6 +174,9 @@ func (c *Comm) translate(e *collective.AbortError, across bool) *collective.Abor
 	t := &collective.AbortError{By: e.By, Kind: e.Kind, Cause: e.Cause}
 	if e.By != collective.NoRank {
 		t.By = collective.Rank(all(int(e.By)))
+	}
+	for _, r := range e.Missing {
+		t.Missing = append(t.Missing, collective.Rank(all(int(r))))
 	}
 	t.Reason = numbers.ReplaceAllStringFunc(e.Reason, func(found string) string {
 		word, list, _ := strings.Cut(found, " ")

@@ -2,6 +2,7 @@ package hier
 
 import (
 	"errors"
+	"reflect"
 	"testing"
 
 	"github.com/espalier-ml/espalier/collective"
@@ -12,13 +13,14 @@ func TestVerdictsTravel(t *testing.T) {
 		{By: 3, Kind: collective.ErrDesync, Reason: "rank 0 issued this, rank 3 issued that"},
 		{By: collective.NoRank, Reason: "shutting down"},
 		{By: 1, Kind: collective.ErrClosed, Reason: ""},
+		{By: 1, Kind: collective.ErrDeadline, Missing: []collective.Rank{2, 13}, Reason: "waited for 2"},
 	} {
 		got, ok := decode(encode(&want))
-		if !ok || *got != want {
+		if !ok || !reflect.DeepEqual(*got, want) {
 			t.Errorf("%+v becomes %+v (%v)", want, got, ok)
 		}
 	}
-	for _, text := range []string{"", "killed by signal 9", "hier: ", "hier: x 1 reason", "hier: 1 9 reason", "hier: 1 -1 reason"} {
+	for _, text := range []string{"", "killed by signal 9", "hier: ", "hier: x 1 reason", "hier: 1 9 reason", "hier: 1 -1 reason", "hier: 1 1 2,x reason", "hier: 1 1 -2 reason"} {
 		if got, ok := decode(text); ok {
 			t.Errorf("%q is read as %+v", text, got)
 		}

@@ -93,7 +93,8 @@ func (b *barrier) sleepUntil(target uint32) uint32 {
 		}
 		left := b.timeout - time.Since(begin)
 		if left <= 0 {
-			b.ctl.end(collective.Rank(b.rank), codeDeadline, fmt.Sprintf("waited %v for ranks %v", b.timeout, b.ctl.missing(b.phase)))
+			missing := b.ctl.missing(b.phase)
+			b.ctl.end(collective.Rank(b.rank), codeDeadline, fmt.Sprintf("waited %v for ranks %v", b.timeout, missing), missing...)
 			continue
 		}
 		futexWait(&b.ctl.arrivals, v, min(left, sleepSlice))

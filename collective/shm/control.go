@@ -16,7 +16,7 @@ const MaxWorld = 64
 
 const (
 	magic        = 0x6573_7061_6c69_6572 // "espalier"
-	version      = 2
+	version      = 3
 	controlBytes = 16 * pageSize
 )
 
@@ -91,7 +91,8 @@ type abortRecord struct {
 	code  uint32
 	by    int32
 	n     uint32
-	text  [496]byte
+	who   uint64 // missing, a bit a rank
+	text  [488]byte
 }
 
 const (
@@ -125,10 +126,13 @@ func (c *control) generation() collective.Gen {
 }
 
 // end aborts the group unless it already is, and wakes everybody.
-func (c *control) end(by collective.Rank, code uint32, reason string) {
+func (c *control) end(by collective.Rank, code uint32, reason string, missing ...collective.Rank) {
 	a := &c.abort
 	if a.state.CompareAndSwap(0, abortClaimed) {
 		a.code, a.by = code, int32(by)
+		for _, r := range missing {
+			a.who |= 1 << r
+		}
 		a.n = uint32(copy(a.text[:], reason))
 		a.state.Store(abortComplete)
 		c.arrivals.Add(poison)
@@ -157,6 +161,11 @@ func (a *abortRecord) read() *collective.AbortError {
 	if int(a.code) < len(codeKinds) {
 		e.Kind = codeKinds[a.code]
 	}
+	for r := range MaxWorld {
+		if a.who>>r&1 != 0 {
+			e.Missing = append(e.Missing, collective.Rank(r))
+		}
+	}
 	return e
 }
 
@@ -167,11 +176,11 @@ func (c *control) close(r int) {
 }
 
 // missing lists the ranks that have not arrived at a barrier.
-func (c *control) missing(phase uint32) []int {
-	var who []int
+func (c *control) missing(phase uint32) []collective.Rank {
+	var who []collective.Rank
 	for r := range int(c.world) {
 		if int32(c.ranks[r].arrived.Load()-phase) < 0 {
-			who = append(who, r)
+			who = append(who, collective.Rank(r))
 		}
 	}
 	return who

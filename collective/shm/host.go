@@ -61,8 +61,12 @@ func (h *Host) File() *os.File { return h.seg.(memfd).file }
 func (h *Host) Abort(by collective.Rank, reason string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.ctl != nil {
+	switch {
+	case h.ctl == nil:
+	case by == collective.NoRank:
 		h.ctl.end(by, codeOther, reason)
+	default:
+		h.ctl.end(by, codeOther, reason, by)
 	}
 }
 

@@ -244,12 +244,18 @@ func closedBy(r collective.Rank) *collective.AbortError {
 	return &collective.AbortError{By: r, Kind: collective.ErrClosed, Reason: "closed"}
 }
 
-// Abort implements collective.Comm.
+// Abort implements collective.Comm. If the cause is an AbortError, the others
+// learn who is missing.
 func (c *Comm) Abort(cause error) {
 	if cause == nil {
 		cause = errors.New("no cause given")
 	}
-	c.end(&collective.AbortError{By: c.info.Rank, Reason: cause.Error(), Cause: cause}, 0)
+	e := &collective.AbortError{By: c.info.Rank, Reason: cause.Error(), Cause: cause}
+	var known *collective.AbortError
+	if errors.As(cause, &known) {
+		e.Missing = (setOf(known.Missing) & (1<<c.info.World - 1)).list()
+	}
+	c.end(e, 0)
 }
 
 // others is the set of all ranks but this one.

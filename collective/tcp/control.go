@@ -73,8 +73,9 @@ func (c *Comm) receive(l *link, h *header, body []byte) error {
 		if err != nil {
 			return err
 		}
-		c.end(e, upTo)
 		c.mu.Lock()
+		e.Missing = c.confirm(e)
+		c.condemn(e, upTo)
 		p.left = true
 		c.notice()
 		c.mu.Unlock()
@@ -115,9 +116,10 @@ func (c *Comm) depart(p *peer, completed uint64) {
 //	 0 u64 completed
 //	 8 i32 by
 //	12 u32 code, see abortKinds
-//	16     reason, at most maxAbortReason bytes
+//	16 u64 missing, a bit a rank
+//	24     reason, at most maxAbortReason bytes
 const (
-	abortHead      = 16
+	abortHead      = 24
 	maxAbortReason = 1000
 )
 
@@ -134,6 +136,7 @@ func putAbort(b []byte, e *collective.AbortError, completed uint64) []byte {
 		}
 	}
 	b = le.AppendUint32(b, code)
+	b = le.AppendUint64(b, uint64(setOf(e.Missing)))
 	return append(b, e.Reason[:min(len(e.Reason), maxAbortReason)]...)
 }
 
@@ -143,8 +146,9 @@ func readAbort(b []byte, world int) (*collective.AbortError, uint64, error) {
 	}
 	le := binary.LittleEndian
 	by, code := int32(le.Uint32(b[8:])), le.Uint32(b[12:])
-	if by < -1 || int(by) >= world || code >= uint32(len(abortKinds)) {
+	missing := ranks(le.Uint64(b[16:]))
+	if by < -1 || int(by) >= world || code >= uint32(len(abortKinds)) || missing>>world != 0 {
 		return nil, 0, fmt.Errorf("%w: abort by rank %d with code %d", errCorrupt, by, code)
 	}
-	return &collective.AbortError{By: collective.Rank(by), Kind: abortKinds[code], Reason: string(b[abortHead:])}, le.Uint64(b), nil
+	return &collective.AbortError{By: collective.Rank(by), Kind: abortKinds[code], Missing: missing.list(), Reason: string(b[abortHead:])}, le.Uint64(b), nil
 }

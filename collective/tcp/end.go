@@ -126,7 +126,7 @@ func (c *Comm) lost(l *link, err error) {
 		if c.closing && !c.running { // it closed at the same time
 			return
 		}
-		c.condemn(&collective.AbortError{By: p.rank, Reason: fmt.Sprintf("rank %d is gone: %v", p.rank, gist(err))}, 0)
+		c.condemn(&collective.AbortError{By: p.rank, Missing: []collective.Rank{p.rank}, Reason: fmt.Sprintf("rank %d is gone: %v", p.rank, gist(err))}, 0)
 	case p.broken == "": // the control link may yet say why
 		p.broken, p.brokenAt = reason, c.clock.Load()
 	}

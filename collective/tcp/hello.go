@@ -46,7 +46,7 @@ type hello struct {
 const (
 	helloBytes = 128
 	helloMagic = "espalier"
-	version    = 2
+	version    = 3
 	maxReason  = 240
 )
 

@@ -140,8 +140,8 @@ func TestStrangersAreRefused(t *testing.T) {
 		{"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: " + strings.Repeat("x", 300) + "\r\n\r\n", `greets with`},
 		{"hi", "EOF"},
 		{strings.Repeat("\x00", 128), "not a rank"},
-		{"espalier\x09\x00" + strings.Repeat("\x00", 200), "protocol version 9, want 2"},
-		{"espalier\x02\x00" + strings.Repeat("\x00", 200), "wrong checksum"},
+		{"espalier\x09\x00" + strings.Repeat("\x00", 200), "protocol version 9, want 3"},
+		{"espalier\x03\x00" + strings.Repeat("\x00", 200), "wrong checksum"},
 	}
 	for _, s := range strangers {
 		conn, err := net.Dial("tcp", peers[0].Addr)

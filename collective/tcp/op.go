@@ -21,6 +21,20 @@ type ranks uint64
 func (s ranks) has(r int) bool { return s>>r&1 != 0 }
 func (s ranks) count() int     { return bits.OnesCount64(uint64(s)) }
 
+func setOf(list []collective.Rank) (s ranks) {
+	for _, r := range list {
+		s |= 1 << r
+	}
+	return s
+}
+
+func (s ranks) list() (all []collective.Rank) {
+	for ; s != 0; s &= s - 1 {
+		all = append(all, collective.Rank(bits.TrailingZeros64(uint64(s))))
+	}
+	return all
+}
+
 // op is the operation that has begun and is not complete. There is one at a
 // time; its memory is used again.
 //

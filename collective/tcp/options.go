@@ -102,7 +102,7 @@ type Options struct {
 	Heartbeat time.Duration
 
 	// Silence is after how long without a sign of life a rank counts as dead.
-	// It must be several heartbeats. 0 means 4 s; negative means never.
+	// It must be several heartbeats. 0 means 3 s; negative means never.
 	Silence time.Duration
 
 	// Observe, if not nil, is called after each operation. It must be short.
@@ -126,7 +126,7 @@ func (o Options) withDefaults() Options {
 	or(&o.Connect, time.Minute)
 	or(&o.Timeout, 10*time.Minute)
 	or(&o.Heartbeat, 200*time.Millisecond)
-	or(&o.Silence, 4*time.Second)
+	or(&o.Silence, 3*time.Second)
 	if o.Sockets == 0 {
 		o.Sockets = 1
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -112,6 +113,10 @@ func TestProcessEnds(t *testing.T) {
 					}
 					if !errors.Is(err, collective.ErrAborted) || !errors.Is(err, tt.kind) || !strings.Contains(err.Error(), tt.words) {
 						t.Errorf("rank %d: %v", c.Info().Rank, err)
+					}
+					var abort *collective.AbortError
+					if !errors.As(err, &abort) || !slices.Equal(abort.Missing, []collective.Rank{2}) {
+						t.Errorf("rank %d: %v, missing %v, want rank 2", c.Info().Rank, err, abort.Missing)
 					}
 					if c.Info().Rank == 0 {
 						t.Logf("noticed after %v", time.Since(<-sent))

@@ -2,6 +2,7 @@ package tcp
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/espalier-ml/espalier/collective"
@@ -78,8 +79,8 @@ func (c *Comm) beat() {
 func (c *Comm) inspect(w *watchman, t uint32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	deadline := func(format string, args ...any) {
-		c.condemn(&collective.AbortError{By: c.info.Rank, Kind: collective.ErrDeadline, Reason: fmt.Sprintf(format, args...)}, 0)
+	deadline := func(missing []collective.Rank, format string, args ...any) {
+		c.condemn(&collective.AbortError{By: c.info.Rank, Kind: collective.ErrDeadline, Missing: missing, Reason: fmt.Sprintf(format, args...)}, 0)
 	}
 	if c.verdict != nil {
 		if t-c.condemned > w.drain {
@@ -91,7 +92,7 @@ func (c *Comm) inspect(w *watchman, t uint32) {
 		switch {
 		case p == nil || p.left:
 		case w.silence > 0 && t-p.heard.Load() > w.silence:
-			deadline("no sign of life from rank %d for %v", p.rank, c.o.Silence)
+			deadline([]collective.Rank{p.rank}, "no sign of life from rank %d for %v", p.rank, c.o.Silence)
 		case p.broken != "" && t-p.brokenAt > w.broken:
 			c.condemn(&collective.AbortError{By: c.info.Rank, Reason: p.broken}, 0)
 		}
@@ -103,8 +104,31 @@ func (c *Comm) inspect(w *watchman, t uint32) {
 		c.accuse(t-c.doubted > w.odd)
 	}
 	if t-c.cur.alive.Load() > w.timeout {
-		deadline("waited %v for ranks %v in %v", c.o.Timeout, c.missing(), &c.cur.sig)
+		missing := c.missing()
+		deadline(missing, "waited %v for ranks %v in %v", c.o.Timeout, missing, &c.cur.sig)
 	}
+}
+
+// confirm returns those of the missing ranks of another rank's verdict that
+// this rank misses as well: it has not heard from them for half the time after
+// which it would say so itself. A rank that is gone has not come to its own
+// defence; who closed its connection needs no second witness. c.mu is held.
+func (c *Comm) confirm(e *collective.AbortError) (missing []collective.Rank) {
+	w, t := newWatchman(&c.o), c.clock.Load()
+	late := c.running && t-c.cur.alive.Load() > w.timeout/2
+	var from []collective.Rank
+	if late {
+		from = c.missing()
+	}
+	for _, r := range e.Missing {
+		p := c.peers[r]
+		switch {
+		case p == nil: // this one
+		case e.By == r, slices.Contains(from, r), w.silence > 0 && t-p.heard.Load() > w.silence/2:
+			missing = append(missing, r)
+		}
+	}
+	return missing
 }
 
 // accuse names ranks that disagree, without waiting for the rest, or at last
@@ -120,18 +144,18 @@ func (c *Comm) accuse(last bool) {
 
 // missing lists the ranks that the current operation waits for: those that
 // have not begun it, or else those whose data is not here. c.mu is held.
-func (c *Comm) missing() []int {
-	var late, slow []int
+func (c *Comm) missing() []collective.Rank {
+	var late, slow []collective.Rank
 	o, me := &c.cur, int(c.info.Rank)
 	for r, l := range c.box(c.begun.Load()).from {
 		if r == me {
 			continue
 		}
 		if !l.here {
-			late = append(late, r)
+			late = append(late, collective.Rank(r))
 		}
 		if o.owes(r) {
-			slow = append(slow, r)
+			slow = append(slow, collective.Rank(r))
 		}
 	}
 	if len(late) > 0 {

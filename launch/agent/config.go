@@ -55,7 +55,7 @@ type Config struct {
 	// 0 means 10 seconds.
 	Settle time.Duration
 	// Silence is after how long without a sign of life a stopped process is
-	// replaced, 0 means 4 seconds; one that is not stopped but silent may take
+	// replaced, 0 means 3 seconds; one that is not stopped but silent may take
 	// ten times as long.
 	Silence time.Duration
 	// Deaths is how often a worker may die in a row without a step of progress.
@@ -97,7 +97,7 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	c.Grace = or(c.Grace, 2*time.Minute)
 	c.Settle = or(c.Settle, 10*time.Second)
-	c.Silence = or(c.Silence, 4*time.Second)
+	c.Silence = or(c.Silence, 3*time.Second)
 	c.Backoff = or(c.Backoff, 250*time.Millisecond)
 	c.Deaths = or(c.Deaths, 5)
 	if c.Log == nil {

@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -205,12 +206,12 @@ func (a *agent) concluded(w *worker, r report) {
 // blame turns a worker's report into a fault of a node.
 func (a *agent) blame(r report) cluster.Fault {
 	f := cluster.Fault{Why: r.Cause}
-	if r.Blame == nil {
-		return f
-	}
 	for _, n := range a.generation.Nodes {
-		if first, k := a.generation.Ranks(n.ID); *r.Blame >= first && *r.Blame < first+k && n.ID != a.Node {
+		first, k := a.generation.Ranks(n.ID)
+		here := func(rank int) bool { return rank >= first && rank < first+k }
+		if n.ID != a.Node && slices.ContainsFunc(r.Blame, here) {
 			f.Blame, f.Proof = n.ID, r.Proof
+			return f // of several the first: the others show at the next attempt
 		}
 	}
 	return f

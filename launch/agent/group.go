@@ -109,14 +109,24 @@ func (w *Worker) left(broken error) {
 	w.tell(r)
 }
 
-// blame finds the rank at fault in the error of a communicator.
-func blame(err error, s *seat) (rank *int, proof bool) {
+// blame finds the ranks at fault in the error of a communicator: those that are
+// missing, else the one that ended it, unless that only noticed. Whose
+// connections ended is gone for certain; who is silent may yet come back.
+func blame(err error, s *seat) (ranks []int, proof bool) {
 	var a *collective.AbortError
-	if !errors.As(err, &a) || s == nil || a.By == collective.NoRank || int(a.By) == s.Rank {
+	if !errors.As(err, &a) || s == nil {
 		return nil, false
 	}
-	by := int(a.By)
-	return &by, a.Kind == nil
+	for _, r := range a.Missing {
+		if int(r) != s.Rank {
+			ranks = append(ranks, int(r))
+		}
+	}
+	waited := errors.Is(a.Kind, collective.ErrDeadline)
+	if len(a.Missing) == 0 && !waited && a.By != collective.NoRank && int(a.By) != s.Rank {
+		ranks = []int{int(a.By)}
+	}
+	return ranks, a.Kind == nil && len(ranks) > 0
 }
 
 // next waits for a seat to take.

@@ -68,8 +68,8 @@ type report struct {
 	N      uint64          `json:"n,omitempty"`
 	Addr   string          `json:"addr,omitempty"`   // of ready
 	Cause  string          `json:"cause,omitempty"`  // of broke, failed
-	Blame  *int            `json:"blame,omitempty"`  // of broke: the rank at fault
-	Proof  bool            `json:"proof,omitempty"`  // of broke: that rank is gone for certain
+	Blame  []int           `json:"blame,omitempty"`  // of broke: the ranks at fault
+	Proof  bool            `json:"proof,omitempty"`  // of broke: they are gone for certain
 	Config bool            `json:"config,omitempty"` // of failed: the job cannot work as given
 	Record json.RawMessage `json:"record,omitempty"`
 
