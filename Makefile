@@ -4,7 +4,7 @@ GO    ?= go
 BIN   := espalier
 FLAGS := -buildvcs=false -trimpath
 
-.PHONY: all build run test race portable check bench cluster-demo chaos bench-allreduce sim model clean
+.PHONY: all build run test race portable test-emulated test-cuda check bench cluster-demo chaos bench-allreduce sim model clean
 
 all: build
 
@@ -29,6 +29,17 @@ race:
 portable:
 	ESPALIER_PORTABLE=1 $(GO) test -short ./kernels/... ./trainer/graph
 	GOOS=linux GOARCH=arm64 $(GO) vet ./...
+
+# The CUDA kernels on the CPU, against the reference kernels. Needs g++ and cgo.
+test-emulated:
+	CGO_ENABLED=1 $(GO) vet -tags emulated ./kernels/cuda/...
+	CGO_ENABLED=1 $(GO) test -tags emulated ./kernels/cuda/...
+
+# What the build tag cuda adds. Needs gcc and cgo, nothing of CUDA; with libnvrtc
+# every kernel is compiled for every GPU.
+test-cuda:
+	CGO_ENABLED=1 $(GO) vet -tags cuda ./kernels/cuda/...
+	CGO_ENABLED=1 $(GO) test -tags cuda ./kernels/cuda/...
 
 # Everything that CI runs.
 check: test race portable
