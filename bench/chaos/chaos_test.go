@@ -25,7 +25,7 @@ func TestSchedules(t *testing.T) {
 			if f.at < 1 || f.at > 179 || f.node < 0 || f.node > 2 || f.ms < 200 || f.ms > 7000 {
 				t.Errorf("seed %d: %v", seed, f)
 			}
-			if f.node == 0 && (f.kind == killNode || f.kind == leaveNode || f.kind == fillDisk) {
+			if f.node == 0 && (f.kind == killNode || f.kind == leaveNode) {
 				t.Errorf("seed %d: %v takes the control server away", seed, f)
 			}
 		}

@@ -57,7 +57,7 @@ func schedule(seed, steps uint64, nodes int, allowed []kind) []fault {
 		if i > 0 && draw(3) == 0 {
 			f.at = faults[i-1].at // while the last one is not healed
 		}
-		if f.node == 0 && (f.kind == killNode || f.kind == leaveNode || f.kind == fillDisk) {
+		if f.node == 0 && (f.kind == killNode || f.kind == leaveNode) {
 			f.node = 1 // the first node holds the only control server, and its store
 		}
 		faults[i] = f

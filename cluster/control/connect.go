@@ -72,7 +72,7 @@ func Connect(ctx context.Context, cfg Config) (*KV, error) {
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
 	}
-	s := &KV{timeout: cfg.Timeout, log: cfg.Log, flights: map[*flight]bool{}, reconnected: make(chan struct{})}
+	s := &KV{node: cfg.Node, timeout: cfg.Timeout, log: cfg.Log, flights: map[*flight]bool{}, reconnected: make(chan struct{})}
 	opts, err := cfg.options(s)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the store of run %s: %w", cfg.Run, err)
@@ -193,7 +193,7 @@ func (cfg Config) apply(o *nats.Options) error {
 		o.Nkey, o.SignatureCB = key, sign
 	}
 	if cfg.Server != nil {
-		o.InProcessServer = cfg.Server.nats
+		o.InProcessServer = cfg.Server
 		return nil
 	}
 	if len(cfg.Addrs) == 0 {

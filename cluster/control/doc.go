@@ -20,6 +20,11 @@
 // after an orderly end); training does not wait for it. Every write is on disk before it is
 // acknowledged.
 //
+// A server whose disk was full, or failed otherwise, stores nothing more even
+// when there is room again. That is noticed, and as soon as its folder takes
+// files again the server is replaced by another on the same folder. Clients
+// reconnect by themselves.
+//
 // # What a store promises
 //
 // Of all Creates of a key one succeeds; of all Updates of a key at one

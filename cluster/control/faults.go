@@ -11,6 +11,7 @@ const (
 	OpCreate Op = "create"
 	OpUpdate Op = "update"
 	OpWatch  Op = "watch"
+	OpProbe  Op = "probe"
 )
 
 // Faults of a handle of Memory. A nil hook does nothing. Hooks are called by

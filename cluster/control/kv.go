@@ -21,6 +21,7 @@ import (
 // ErrUnavailable, and nothing is kept to be written later. What the node's
 // role may not write is secure.ErrRole.
 type KV struct {
+	node    cluster.NodeID
 	conn    *nats.Conn
 	kv      jetstream.KeyValue
 	timeout time.Duration

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -57,15 +58,40 @@ const (
 	pingLimit    = 3
 )
 
-// Server is an embedded NATS server.
+// Server is an embedded NATS server. It is replaced by another on the same
+// folder when it has ceased to store.
 type Server struct {
+	cfg ServerConfig // Listen with its port
+	log *zap.Logger
+
+	mu   sync.Mutex
 	nats *server.Server
-	cfg  ServerConfig
+
+	quit   chan struct{}
+	once   sync.Once
+	tended sync.WaitGroup
 }
 
 // StartServer starts a server and waits until it listens, not for its peers:
 // the first Connect waits until two of three are there.
 func StartServer(cfg ServerConfig) (*Server, error) {
+	n, err := cfg.start()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, log: cfg.Log, nats: n, quit: make(chan struct{})}
+	if s.log == nil {
+		s.log = zap.NewNop()
+	}
+	if cfg.Listen != "" {
+		s.cfg.Listen = n.Addr().String()
+	}
+	s.tended.Go(s.tend)
+	return s, nil
+}
+
+// start makes the server of NATS.
+func (cfg ServerConfig) start() (*server.Server, error) {
 	opts, err := cfg.options()
 	if err != nil {
 		return nil, fmt.Errorf("control server %s: %w", cfg.Node, err)
@@ -84,20 +110,24 @@ func StartServer(cfg ServerConfig) (*Server, error) {
 		return nil, fmt.Errorf("control server %s does not listen at %q after %v: are the addresses free, and is %s writable?",
 			cfg.Node, cfg.Listen, startTimeout, cfg.Dir)
 	}
-	return &Server{s, cfg}, nil
+	return s, nil
 }
 
 // Addr is where clients connect, empty if nowhere.
-func (s *Server) Addr() string {
-	if s.cfg.Listen == "" {
-		return ""
-	}
-	return s.nats.Addr().String()
+func (s *Server) Addr() string { return s.cfg.Listen }
+
+// InProcessConn connects from within the process, for Connect.
+func (s *Server) InProcessConn() (net.Conn, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.nats.InProcessConn()
 }
 
 // Close ends the server and its connections, hands on what it leads, and
 // returns when nothing is left of it.
 func (s *Server) Close() error {
+	s.once.Do(func() { close(s.quit) })
+	s.tended.Wait()
 	s.nats.Shutdown()
 	s.nats.WaitForShutdown()
 	return nil

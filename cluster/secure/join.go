@@ -27,6 +27,10 @@ type Facts struct {
 	// Dial, if not nil, makes connections.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 
+	// Patience is how long no gate may answer before Join gives up; 0: as long
+	// as its context lasts. A gate that is not ready answers.
+	Patience time.Duration
+
 	Log *zap.Logger
 }
 
@@ -113,6 +117,7 @@ func (f Facts) ask(ctx context.Context, config *tls.Config, r request, secret []
 			return new(net.Dialer).DialContext(ctx, "tcp", addr)
 		}
 	}
+	answered := time.Now()
 	for pause := firstPause; ; pause = min(2*pause, longPause) {
 		var errs []error
 		foreign := 0
@@ -124,10 +129,16 @@ func (f Facts) ask(ctx context.Context, config *tls.Config, r request, secret []
 			if errors.Is(err, ErrForeignRun) {
 				foreign++
 			}
+			if errors.Is(err, ErrNotReady) {
+				answered = time.Now()
+			}
 			errs = append(errs, fmt.Errorf("%s: %w", addr, err))
 		}
 		if foreign == len(errs) {
 			return answer{}, errors.Join(errs...)
+		}
+		if f.Patience > 0 && time.Since(answered) > f.Patience {
+			return answer{}, fmt.Errorf("no gate answers for %v: %w", f.Patience, errors.Join(errs...))
 		}
 		f.Log.Debug("no gate lets us in yet", zap.Errors("gates", errs))
 		if wait(ctx, pause); ctx.Err() != nil {

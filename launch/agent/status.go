@@ -11,6 +11,7 @@ type Status struct {
 	Steps          uint64         `json:"steps"`
 	SamplesPerSec  float64        `json:"samples_per_sec"` // of all ranks
 	ExposedPercent float64        `json:"exposed_percent"` // of the time of a step, the largest of the workers
+	Formed         bool           `json:"formed"`          // they are in a generation that works, as far as they know
 	Workers        []WorkerStatus `json:"workers"`
 }
 
@@ -39,7 +40,7 @@ func (a *Agent) Status() Status {
 
 // post renews the status.
 func (a *agent) post() {
-	var s Status
+	s := Status{Formed: a.generation != nil && !a.over}
 	for _, w := range a.workers {
 		p := w.progress
 		s.Step, s.Steps = max(s.Step, w.step), max(s.Steps, p.Steps)

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -25,6 +26,7 @@ type party struct {
 	node      string
 	tokenFile string
 	plain     bool
+	lost      time.Duration // without store and generation before the node gives up
 }
 
 func (a *app) launchCommand() *cobra.Command {
@@ -39,6 +41,10 @@ without --join and holds the control server; it writes one token for each node
 that may come, and says how to start them. Nodes may die, hang, leave and join
 at any time: the others go on in place, with the same bits, as long as there
 are MIN.
+
+Training goes on when the control server is lost; but no node can take the
+place of another any more. A node that cannot train and reaches nobody ends
+after --lost with exit status 75.
 
 All nodes need the same job and build. Each has a run folder of its own, and
 each is complete. Connections are encrypted and only nodes with a certificate
@@ -58,6 +64,7 @@ a second signal kills.
 	fl.StringVar(&p.listen, "listen", "", "where this node takes connections, `HOST:PORT`; others must reach it there")
 	fl.StringVar(&p.node, "node", "", "`NAME` of this node; empty: the machine's, and a number")
 	fl.StringVar(&p.tokenFile, "token-file", "", "`FILE` with the token that lets this node in, or $ESPALIER_TOKEN")
+	fl.DurationVar(&p.lost, "lost", 2*time.Minute, "give up after `TIME` in which the others' store was not reached and nothing could be trained")
 	fl.BoolVar(&p.plain, "plain", false, "no encryption; loopback addresses only")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if err := p.complete(nodes); err != nil {
@@ -99,6 +106,9 @@ func (p *party) complete(nodes string) (err error) {
 		if len(p.join) == 0 {
 			p.listen = host + ":7400"
 		}
+	}
+	if p.lost <= 0 {
+		return usage("--lost %v: want more than 0", p.lost)
 	}
 	if p.node == "" {
 		p.node = fmt.Sprintf("%.40s-%d", nodeName(), os.Getpid())
@@ -153,5 +163,6 @@ func (t *training) together(ctx context.Context, f *folder, hash string, c crew)
 		return err
 	}
 	defer session.Close(context.Background())
-	return t.supervise(ctx, f, c, agent.Config{Node: s.node, Run: s.run, Session: session, Listen: s.host, Papers: s.papers})
+	return t.supervise(ctx, f, c, agent.Config{Node: s.node, Run: s.run, Session: session, Listen: s.host, Papers: s.papers},
+		func(a *agent.Agent) func() error { return s.watch(session, a, t.party.lost) })
 }

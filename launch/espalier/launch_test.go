@@ -61,6 +61,13 @@ func (p *process) until(text string) string {
 	return ""
 }
 
+// address is where others join a first node.
+func (p *process) address() string {
+	p.t.Helper()
+	_, rest, _ := strings.Cut(p.until("other nodes: "), "--join ")
+	return strings.Fields(rest)[0]
+}
+
 // code waits for the end.
 func (p *process) code() int {
 	for line := range p.said {
@@ -110,13 +117,7 @@ func TestLaunch(t *testing.T) {
 	want := trainTiny(t, "whole", "--nproc", "1")
 
 	a := launch(t, "a", "--nodes", "2:4", "--nproc", "2", "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--verbose")
-	join := strings.Fields(a.until("other nodes: "))
-	addr := ""
-	for i, word := range join {
-		if word == "--join" {
-			addr = join[i+1]
-		}
-	}
+	addr := a.address()
 	enter := func(name, token, nproc string) *process {
 		return launch(t, name, "--nodes", "2:4", "--nproc", nproc, "--listen", "127.0.0.1:0", "--join", addr, "--token-file", token)
 	}
@@ -153,6 +154,30 @@ func TestLaunch(t *testing.T) {
 	}
 	if o := command(t, "status", "a", "--json"); o.object(t)["step"] != want["steps"] {
 		t.Errorf("status %s", o.stdout)
+	}
+}
+
+// TestLaunchWithoutFirstNode: who waits for others, and who comes when they have
+// gone, ends and says why.
+func TestLaunchWithoutFirstNode(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs many processes")
+	}
+	inFolder(t, long)
+	a := launch(t, "a", "--nodes", "2:3", "--listen", "127.0.0.1:0")
+	addr := a.address()
+	enter := func(name, token string) *process {
+		return launch(t, name, "--nodes", "2:3", "--listen", "127.0.0.1:0", "--join", addr, "--token-file", token, "--lost", "3s")
+	}
+	b := enter("b", "a/cluster/token-1")
+	b.until("train")
+	a.cmd.Process.Kill()
+	c := enter("c", "a/cluster/token-2")
+	if code := b.code(); code != 75 || !strings.Contains(b.all.String(), "the store of the run was not reached for") {
+		t.Errorf("the node that is left: exit status %d\n%s", code, b.all.String())
+	}
+	if code := c.code(); code != 75 || !strings.Contains(c.all.String(), "no gate answers for 3s") {
+		t.Errorf("a node that came late: exit status %d\n%s", code, c.all.String())
 	}
 }
 

@@ -41,11 +41,12 @@ func (t *training) many(ctx context.Context, f *folder, hash string, c crew) err
 		return err
 	}
 	defer session.Close(context.Background())
-	return t.supervise(ctx, f, c, agent.Config{Node: "here", Run: hash, Session: session})
+	return t.supervise(ctx, f, c, agent.Config{Node: "here", Run: hash, Session: session}, nil)
 }
 
-// supervise runs the node's workers, who belong to a session.
-func (t *training) supervise(ctx context.Context, f *folder, c crew, cfg agent.Config) error {
+// supervise runs the node's workers, who belong to a session. If there is a
+// watch, it may close the session; what it returns at its end is then why.
+func (t *training) supervise(ctx context.Context, f *folder, c crew, cfg agent.Config, watch func(*agent.Agent) (end func() error)) error {
 	lock, err := writerLock(f.dir)
 	if err != nil {
 		return err
@@ -78,7 +79,14 @@ func (t *training) supervise(ctx context.Context, f *folder, c crew, cfg agent.C
 		defer stop()
 	}
 	defer watchSession(f.dir, cfg.Session, a, t.log)()
+	end := func() error { return nil }
+	if watch != nil {
+		end = watch(a)
+	}
 	err = ended(a.Run(ctx))
+	if why := end(); why != nil && err != nil {
+		return withCode(exitRetry, why)
+	}
 	if err == nil && !rec.ended {
 		return errElsewhere
 	}

@@ -29,8 +29,8 @@ Exit status:
   0    done
   1    failed
   64   the command line, job or data cannot work as given
-  75   try again: the run folder is in use, a download was cut, or the run goes
-       on without this node
+  75   try again: the run folder is in use, a download was cut, the run goes on
+       without this node, or its control servers cannot be reached
   130  stopped by SIGINT with the state saved, 143 by SIGTERM`
 
 // exitError is an error that knows its exit status.

@@ -155,7 +155,7 @@ func (s *site) follow(ctx context.Context, p *party, job string) error {
 		return err
 	}
 	s.run = token.Run
-	joined, err := secure.Join(ctx, token, secure.Facts{Addrs: p.join, Node: s.node, Build: buildVersion(), Log: s.log})
+	joined, err := secure.Join(ctx, token, secure.Facts{Addrs: p.join, Node: s.node, Build: buildVersion(), Patience: p.lost, Log: s.log})
 	if err != nil {
 		return withCode(exitRetry, fmt.Errorf("join %s: %w", strings.Join(p.join, ", "), err))
 	}
@@ -168,7 +168,7 @@ func (s *site) follow(ctx context.Context, p *party, job string) error {
 
 // settle connects with the store and with the members.
 func (s *site) settle(ctx context.Context, p *party, servers, seeds []string) (err error) {
-	waiting, cancel := context.WithTimeout(ctx, time.Minute)
+	waiting, cancel := context.WithTimeout(ctx, p.lost)
 	defer cancel()
 	s.store, err = control.Connect(waiting, control.Config{Run: s.run, Node: s.node, Server: s.server, Addrs: servers,
 		Credentials: s.credentials, Plain: p.plain, Log: s.log})
