@@ -30,6 +30,7 @@ func (r *Resolved) check(broken map[string]bool) (bad []Complaint) {
 	r.checkSparsify(complain)
 	r.checkStructured(complain)
 	r.checkQuantize(complain)
+	r.checkJoint(complain)
 	return bad
 }
 
@@ -202,6 +203,25 @@ func (r *Resolved) checkQuantize(complain complainer) {
 	c := r.Job.quantizeConfig()
 	for _, e := range flatten(c.Validate()) {
 		complain(strings.TrimPrefix(e.Error(), "quantize: "), "quantize.bits", "quantize.bits0", "quantize.layers")
+	}
+}
+
+// checkJoint refuses other methods that decide about the same channels.
+func (r *Resolved) checkJoint(complain complainer) {
+	if r.Job.Joint == nil {
+		return
+	}
+	for _, other := range []struct {
+		there bool
+		key   string
+	}{{r.Job.Sparsify != nil, "sparsify"}, {r.Job.Structured != nil, "structured"}, {r.Job.Quantize != nil, "quantize"}} {
+		if other.there {
+			complain(fmt.Sprintf("joint and %s both decide what is left of a weight; remove one of the two sections", other.key), "joint", other.key)
+		}
+	}
+	c := r.Job.jointConfig()
+	for _, e := range flatten(c.Validate()) {
+		complain(strings.TrimPrefix(e.Error(), "joint: "), "joint.layers", "joint.bits0")
 	}
 }
 

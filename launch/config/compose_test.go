@@ -25,6 +25,7 @@ func methodParts(unit float64) map[string]string {
 		"share":    "share: {recurrence: 0.01}",
 		"sparsify": fmt.Sprintf("sparsify: {goal: prune, rounds: 2, rise: step, start: %v, epochs: %v, s0: -0.02}", unit, unit/2),
 		"ticket":   fmt.Sprintf("sparsify: {goal: ticket, rounds: 1, rise: step, start: %v, epochs: %v, rewind: %v}", unit, 0.75*unit, unit/4),
+		"joint":    fmt.Sprintf("joint: {start: %v, epochs: %v, price: 0.1, group: 4, gate_rate: 0.05}", unit, unit),
 		"quantize": fmt.Sprintf("quantize: {start: %v, epochs: %v, price: 1, group: 4}", 2*unit, unit/2),
 	}
 }
@@ -49,7 +50,10 @@ func TestMethodsCompose(t *testing.T) {
 		{composeMLP, []string{"sparsify", "quantize"}},
 		{composeMLP, []string{"ticket", "quantize"}},
 		{composeMLP, []string{"grow", "sparsify", "quantize"}},
+		{composeMLP, []string{"joint"}},
+		{composeMLP, []string{"grow", "joint"}},
 		{composeShare, []string{"share", "grow"}},
+		{composeShare, []string{"share", "grow", "joint"}},
 		{composeShare, []string{"share", "grow", "sparsify", "quantize"}},
 	} {
 		t.Run(strings.Join(c.parts, "+"), func(t *testing.T) {

@@ -136,6 +136,8 @@ func (r *Resolved) Variant() string {
 		return "grown"
 	case r.Job.Structured != nil:
 		return "restructured"
+	case r.Job.Joint != nil:
+		return "priced"
 	case r.Job.Sparsify == nil:
 		return "quantized"
 	}

@@ -42,6 +42,9 @@ func TestFitRefuses(t *testing.T) {
 		{"growth behind the switch", "train: {epochs: 20}\ngrow: {stages: 2, epochs: [10, 10]}\nquantize: {epochs: 4}", "job.yaml:3:20: quantize.epochs: channels get their bits at step 119, the network grows until step 298; make the noise phase longer"},
 		{"noise that fills the run", "train: {epochs: 5}\nquantize: {epochs: 5}", "job.yaml:2:20: quantize.epochs: noise from epoch 0 on for 5 epochs leaves no step"},
 		{"bits of nothing", "quantize: {layers: [nosuch]}", "job.yaml:1:20: quantize.layers: no weight of resnet-8 is quantized"},
+		{"a price before growth ends", "train: {epochs: 20}\ngrow: {stages: 2, epochs: [10, 10]}\njoint: {start: 4}", "job.yaml:3:16: joint.start: channels get a price at step 119, the network grows until step 298; begin later"},
+		{"a search that fills the run", "train: {epochs: 5}\njoint: {epochs: 5}", "job.yaml:2:17: joint.epochs: noise from epoch 0 on for 5 epochs leaves no step"},
+		{"a price on nothing", "joint: {layers: [nosuch]}", "job.yaml:1:17: joint.layers: no weight of resnet-8 is priced"},
 		{"gates on nothing", "train: {epochs: 40}\nsparsify: {layers: [nosuch]}", "job.yaml:2:20: sparsify.layers: no weight of resnet-8 gets gates"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -47,6 +47,7 @@ type Job struct {
 	Sparsify   *Sparsify   `yaml:"sparsify" doc:"removing most weights while training, by continuous sparsification"`
 	Structured *Structured `yaml:"structured" doc:"growing and pruning filters, units, heads and blocks from a seed to a budget"`
 	Quantize   *Quantize   `yaml:"quantize" doc:"few bits a weight, learned while training with noise"`
+	Joint      *Joint      `yaml:"joint" doc:"one price on bytes or arithmetic that closes channels and takes bits from the others while training; in place of sparsify, structured and quantize"`
 	Share      *Share      `yaml:"share" doc:"pushing layers that mix their weights from templates (model swrn) towards each other"`
 
 	Eval       Eval       `yaml:"eval" doc:"measuring on held-out data"`
@@ -184,6 +185,23 @@ type Quantize struct {
 	Group       int      `yaml:"group" default:"32" is:">=1 <=1048576" doc:"channels of a layer's higher level come in multiples of it"`
 	Activations string   `yaml:"activations" default:"a8" of:"a8 a4 none" doc:"how the inputs of quantized layers are rounded"`
 	Layers      []string `yaml:"layers" default:"[]" doc:"weights that are quantized, by name; * stands for any part; empty: linear maps and convolutions but embeddings, depthwise, recurrent, and those of images"`
+	Skip        []string `yaml:"skip" default:"[]" doc:"weights that are not, by name"`
+}
+
+// Joint says how channels are priced, see methods/joint.
+type Joint struct {
+	Start       float64  `yaml:"start" default:"0" is:">=0 <=1000000" doc:"epoch at which gates and noise begin, at the end of growth or later"`
+	Epochs      float64  `yaml:"epochs" default:"0" is:">=0 <=1000000" doc:"epochs of the search, the rest of the run trains what is left, rounded; 0: half of what start leaves"`
+	Price       float64  `yaml:"price" default:"0.03" is:">=0 <=1000" doc:"price of a mean bit a weight in the objective: higher leaves fewer channels and fewer bits"`
+	Cost        string   `yaml:"cost" default:"bytes" of:"bytes flops" doc:"what a bit of a weight costs: the same everywhere, or as much as the multiply-adds that use it"`
+	Gate        float64  `yaml:"gate" default:"0.2" is:">=0.001 <=10" doc:"where the gates' variables start: lower closes more"`
+	Temperature float64  `yaml:"temperature" default:"200" is:">=1 <=1000000" doc:"temperature of the gates at the end of the search"`
+	Bits0       float64  `yaml:"bits0" default:"8" is:">1 <=16" doc:"precision at which channels start"`
+	Rate        float64  `yaml:"rate" default:"0" is:">=0 <=10" doc:"Adam's rate for precisions; 0: 10 over the steps of the search"`
+	GateRate    float64  `yaml:"gate_rate" default:"0" is:">=0 <=10" doc:"Adam's rate for gates; 0: 1 over the steps of the search"`
+	Group       int      `yaml:"group" default:"32" is:">=1 <=1048576" doc:"channels of a layer's higher level come in multiples of it"`
+	Activations string   `yaml:"activations" default:"a8" of:"a8 a4 none" doc:"how the inputs of priced layers are rounded"`
+	Layers      []string `yaml:"layers" default:"[]" doc:"weights that are priced, by name; * stands for any part; empty: linear maps, convolutions and templates, but embeddings, depthwise, recurrent, and those of images"`
 	Skip        []string `yaml:"skip" default:"[]" doc:"weights that are not, by name"`
 }
 

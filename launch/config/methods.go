@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/espalier-ml/espalier/methods/grow"
+	"github.com/espalier-ml/espalier/methods/joint"
 	"github.com/espalier-ml/espalier/methods/quantize"
 	"github.com/espalier-ml/espalier/methods/share"
 	"github.com/espalier-ml/espalier/methods/sparsify"
@@ -44,6 +45,9 @@ func (r *Resolved) plan(c *trainer.Config) error {
 	}
 	if err == nil && r.Job.Quantize != nil {
 		err = r.quantizing(c, full, grown)
+	}
+	if err == nil && r.Job.Joint != nil {
+		err = r.pricing(c, full, grown)
 	}
 	return err
 }
@@ -226,6 +230,31 @@ func (j *Job) quantizeConfig() quantize.Config {
 	return quantize.Config{Start: q.Start, Epochs: q.Epochs, Price: q.Price, Bits0: q.Bits0, Rate: q.Rate,
 		Noise: quantize.Noise(q.Noise), Scale: quantize.Scale(q.Scale), Rule: quantize.Rule(q.Rule), Bits: q.Bits,
 		Group: q.Group, Activations: quantize.Activations(q.Activations), Layers: q.Layers, Skip: q.Skip}
+}
+
+// pricing lays the phases of the joint price over the run. They begin when the
+// network has its full size.
+func (r *Resolved) pricing(c *trainer.Config, full *graph.Graph, grown uint64) error {
+	j := r.Job.jointConfig()
+	p, err := joint.NewPlan(j, c.Model, c.Timeline, c.Train.Samples())
+	if err != nil {
+		return r.fail(trimmed(err, "joint: "), "joint.start", "joint.epochs", "train.epochs")
+	}
+	if p.First < grown {
+		return r.fail(fmt.Errorf("channels get a price at step %d, the network grows until step %d; begin later, or let growth end earlier", p.First, grown), "joint.start", "joint", "grow.epochs")
+	}
+	if len(p.Uses) == 0 {
+		return r.fail(fmt.Errorf("no weight of %s is priced; name some with layers", r.Job.Model.Name), "joint.layers", "joint.skip", "joint")
+	}
+	c.Methods = append(c.Methods, joint.New(p))
+	return nil
+}
+
+// jointConfig is the method's configuration; the job must have a joint section.
+func (j *Job) jointConfig() joint.Config {
+	q := j.Joint
+	return joint.Config{Start: q.Start, Epochs: q.Epochs, Price: q.Price, Cost: joint.Cost(q.Cost), Gate: q.Gate, Temperature: q.Temperature,
+		Bits0: q.Bits0, Rate: q.Rate, GateRate: q.GateRate, Group: q.Group, Activations: quantize.Activations(q.Activations), Layers: q.Layers, Skip: q.Skip}
 }
 
 // trimmed is an error without the name of the method that reports it.

@@ -29,6 +29,9 @@ type Experiment struct {
 	// Sweep, if there are two axes, runs every arm for every pair of values
 	// and shows each arm as a heat map instead of a table.
 	Sweep []Axis
+	// Front are measures of the finished network that quality is paid with,
+	// each shown with the arms that no other is better than in both.
+	Front []string
 	Data  string // data set that has to be there; "" for the one in the binary
 	Cost  string // rough time on two cores, for people
 }

@@ -37,6 +37,13 @@ var experiments = []Experiment{
 		Arms:  []Arm{{"float32", "fashion-quantized", []string{"quantize=off"}}, {"learned", "fashion-quantized", nil}},
 	},
 	{
+		Name: "joint-digits", Title: "One price for channels and bits on handwritten digits", Seeds: 3, Cost: "5 minutes",
+		Claim: "Channels that pay for their bytes close or lose bits; prices trace the front of accuracy against bytes (after Savarese, arXiv 2509.00174).",
+		Arms: []Arm{{"float32", "digits-joint", []string{"joint=off"}}, {"price 0.003", "digits-joint", []string{"joint.price=0.003"}}, {"price 0.01", "digits-joint", []string{"joint.price=0.01"}},
+			{"price 0.03", "digits-joint", nil}, {"price 0.1", "digits-joint", []string{"joint.price=0.1"}}},
+		Front: []string{"bytes", "flops"},
+	},
+	{
 		Name: "avagrad-decoupling", Title: "AvaGrad: learning rate and eps decouple", Seeds: 1, Cost: "5 minutes",
 		Claim: "For AvaGrad the best learning rate does not depend on eps; for Adam it does, in proportion (Savarese et al., arXiv 1912.01823, figure 3).",
 		Arms:  []Arm{{"avagrad", "digits-optim", []string{"optim.name=avagrad"}}, {"adam", "digits-optim", []string{"optim.name=adam"}}},

@@ -18,6 +18,9 @@ func (r *Result) Plots() map[string]string {
 		return plots
 	}
 	plots["cost.svg"] = r.scatter()
+	for _, m := range r.Experiment.Front {
+		plots["front-"+folder(m)+".svg"] = r.plotFront(m)
+	}
 	return plots
 }
 

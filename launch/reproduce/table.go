@@ -21,6 +21,9 @@ func (r *Result) Table() string {
 		return b.String()
 	}
 	r.compare(&b)
+	for _, m := range e.Front {
+		r.writeFront(&b, m)
+	}
 	return b.String()
 }
 

@@ -78,9 +78,9 @@ func noiseKey(seed uint64, weight string) philox.Key {
 	return philox.NewKey(seed, "quantize/"+weight)
 }
 
-// adam is one update of a variable by Adam with its usual constants and no
+// Adam is one update of a variable by Adam with its usual constants and no
 // decay, after t updates before it (Kingma and Ba, arXiv 1412.6980).
-func adam(s, mean, square, g, rate float64, t uint64) (s1, mean1, square1 float64) {
+func Adam(s, mean, square, g, rate float64, t uint64) (s1, mean1, square1 float64) {
 	const beta1, beta2, eps = 0.9, 0.999, 1e-8
 	mean = beta1*mean + (1-beta1)*g
 	square = beta2*square + (1-beta2)*g*g

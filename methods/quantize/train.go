@@ -171,7 +171,7 @@ func (e *engine) learn(t uint64, rate float64) error {
 		for c := range sums {
 			s := float64(v[0][c])
 			g := Slope(s, sums[c]) + price*weights*Price(s)
-			a, b, d := adam(s, float64(v[1][c]), float64(v[2][c]), g, rate, t)
+			a, b, d := Adam(s, float64(v[1][c]), float64(v[2][c]), g, rate, t)
 			v[0][c], v[1][c], v[2][c] = float32(a), float32(b), float32(d)
 		}
 		for i, p := range []*graph.Param{l.s, l.mean, l.square} {

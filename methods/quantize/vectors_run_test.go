@@ -199,7 +199,7 @@ func replay(t *testing.T, name string, c *trainCase) {
 				}
 				reg += price * Softplus(s[k])
 				g := Slope(s[k], sum) + price*Price(s[k])
-				s[k], mean[k], square[k] = adam(s[k], mean[k], square[k], g, c.Adam.LR, uint64(step))
+				s[k], mean[k], square[k] = Adam(s[k], mean[k], square[k], g, c.Adam.LR, uint64(step))
 			}
 		}
 		for r := range w {
