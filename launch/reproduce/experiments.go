@@ -37,7 +37,7 @@ var experiments = []Experiment{
 		Arms:  []Arm{{"float32", "fashion-quantized", []string{"quantize=off"}}, {"learned", "fashion-quantized", nil}},
 	},
 	{
-		Name: "joint-digits", Title: "One price for channels and bits on handwritten digits", Seeds: 3, Cost: "5 minutes",
+		Name: "joint-digits", Title: "One price for channels and bits on handwritten digits", Seeds: 3, Cost: "1 minute",
 		Claim: "Channels that pay for their bytes close or lose bits; prices trace the front of accuracy against bytes (after Savarese, arXiv 2509.00174).",
 		Arms: []Arm{{"float32", "digits-joint", []string{"joint=off"}}, {"price 0.003", "digits-joint", []string{"joint.price=0.003"}}, {"price 0.01", "digits-joint", []string{"joint.price=0.01"}},
 			{"price 0.03", "digits-joint", nil}, {"price 0.1", "digits-joint", []string{"joint.price=0.1"}}},
