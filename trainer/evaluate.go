@@ -114,5 +114,6 @@ func (r *Run) atStep(ctx context.Context, stop bool) error {
 	if due(r.cfg.SaveEvery) || end || stop {
 		return r.save()
 	}
+	r.remember()
 	return nil
 }

@@ -57,8 +57,9 @@ type Run struct {
 	full        int     // parameters at full size
 	last        *metrics.Eval
 	measures    map[string]metrics.Number
-	reported    int64  // step of the evaluation reported last
-	saved       uint64 // 1 + the step of the last checkpoint that this rank made or began from
+	reported    int64     // step of the evaluation reported last
+	remembers   time.Time // when Memory gets the next copy
+	saved       uint64    // 1 + the step of the last checkpoint that this rank made or began from
 
 	progress progress
 }
@@ -133,7 +134,7 @@ func setDefaults(c *Config) {
 	}
 }
 
-// prepare looks at the network at full size and at the checkpoints on disk.
+// prepare looks at the network at full size and for a state to go on with.
 func (r *Run) prepare() error {
 	full, err := models.Trace(r.cfg.Model, graph.Config{Train: true}, 1)
 	if err != nil {
@@ -143,7 +144,7 @@ func (r *Run) prepare() error {
 	if err := r.identify(full); err != nil {
 		return err
 	}
-	r.held, err = r.newestCheckpoint()
+	r.held, err = r.newest()
 	return err
 }
 

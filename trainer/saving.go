@@ -109,17 +109,26 @@ func (r *Run) newestCheckpoint() (*held, error) {
 		return nil, fmt.Errorf("%s belongs to another job: it was saved with job hash %.12s, this job has %.12s; use another run folder", path, st.Meta.Job, r.cfg.Job)
 	}
 	r.log.Info("resuming", zap.String("checkpoint", filepath.Base(path)), zap.Uint64("step", st.Meta.Step))
+	h, err := heldOf(st)
+	if err != nil {
+		return nil, fmt.Errorf("resume from %s: %w", path, err)
+	}
+	r.saved = st.Meta.Step + 1
+	if h.spent.Eval != nil {
+		r.reported = h.spent.Eval.Step
+	}
+	return h, nil
+}
+
+// heldOf separates a state from what is for the record.
+func heldOf(st checkpoint.State) (*held, error) {
 	h := &held{}
 	if err := st.Meta.Part("spent", &h.spent); err != nil {
-		return nil, fmt.Errorf("resume from %s: %w", path, err)
+		return nil, err
 	}
 	m := st.Meta
 	h.State = checkpoint.State{Tensors: st.Tensors, Meta: checkpoint.Meta{Step: m.Step, Cursor: m.Cursor, Seed: m.Seed,
 		Shards: m.Shards, Job: m.Job, Plan: m.Plan, Methods: m.Methods}}
-	r.saved = m.Step + 1
-	if h.spent.Eval != nil {
-		r.reported = h.spent.Eval.Step
-	}
 	return h, nil
 }
 

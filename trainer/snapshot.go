@@ -101,6 +101,11 @@ func (r *Run) capture(memory []byte) (checkpoint.Packed, error) {
 	if err != nil {
 		return checkpoint.Packed{}, err
 	}
+	return r.pack(st, ts, memory)
+}
+
+// pack copies the values of a state's tensors to memory, if it is large enough.
+func (r *Run) pack(st checkpoint.State, ts []named, memory []byte) (checkpoint.Packed, error) {
 	return checkpoint.Pack(st, memory, func(i int, dst []byte) error {
 		v, err := ts[i].read(r.cfg.Device, r.net.host)
 		if err == nil {

@@ -142,6 +142,10 @@ type Config struct {
 
 	// Dir is where checkpoints go; "" means none are kept.
 	Dir string
+	// Memory, if not nil, gets a copy of the state every MemoryEvery, by ranks
+	// that lead; 0 means none. Copies take a fiftieth of the time at most.
+	Memory      Memory
+	MemoryEvery time.Duration
 	// Job identifies the resolved job in checkpoints; a checkpoint of another
 	// job is refused.
 	Job string

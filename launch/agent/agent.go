@@ -44,6 +44,11 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer close(a.gone)
 	a.launcher = supervise.NewLauncher()
 	defer a.launcher.Close()
+	var err error
+	if a.memory, err = newMemory(); err != nil {
+		return err
+	}
+	defer a.memory.close()
 	a.loop(ctx, a.killed)
 	a.dissolve()
 	return a.verdict()
@@ -63,6 +68,7 @@ func (a *Agent) Kill() {
 type agent struct {
 	Config
 	launcher  *supervise.Launcher
+	memory    *memory // of the workers' state
 	out, errs *supervise.Sink
 	workers   []*worker
 	reports   chan message

@@ -71,8 +71,8 @@ func (a *agent) start(w *worker, now time.Time) error {
 	}
 	defer far.Close()
 	near.wait = 5 * time.Second
-	c := supervise.Command{Worker: w.index, Binary: a.Binary, Args: a.Args, Files: append([]*os.File{far}, a.Keep...),
-		Env:    append(slices.Clone(a.Env), envAgent+"=3", envListen+"="+a.Listen, envWorker+"="+strconv.Itoa(w.index)),
+	c := supervise.Command{Worker: w.index, Binary: a.Binary, Args: a.Args, Files: slices.Concat([]*os.File{far}, a.memory.files(), a.Keep),
+		Env:    append(slices.Clone(a.Env), envAgent+"=3", envMemory+"=4", envListen+"="+a.Listen, envWorker+"="+strconv.Itoa(w.index)),
 		Stdout: a.out, Stderr: a.errs, Raw: w.index == 0, Prefix: fmt.Sprintf("[worker %d] ", w.index), Outlives: true}
 	if a.CPUs != nil {
 		c.CPUs = a.CPUs[w.index]

@@ -11,6 +11,9 @@
 // work, a loss that is no number), ends the run with an error that names it
 // and its last lines.
 //
+// The first worker keeps a copy of the state in memory that belongs to the agent.
+// When all workers of a node are killed, those that follow go on from it.
+//
 // A request to stop is passed on once: the node leaves at a step boundary with
 // its state saved. Workers whose agent dies do the same by themselves, and do
 // not stay behind.

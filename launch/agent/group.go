@@ -43,11 +43,12 @@ type Training interface {
 // and tells the agent what becomes of it. Form is for one goroutine, the other
 // methods for any.
 type Worker struct {
-	o     Options
-	agent *channel
-	port  *tcp.Port // nil where all ranks are on one node
-	news  chan struct{}
-	done  chan struct{} // closed by Close
+	o      Options
+	agent  *channel
+	memory *memory   // of the node
+	port   *tcp.Port // nil where all ranks are on one node
+	news   chan struct{}
+	done   chan struct{} // closed by Close
 
 	mu       sync.Mutex
 	run      Training

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -58,8 +59,10 @@ func play(role string) int {
 		defer alive.Close()
 		fmt.Fprintln(alive, "alive")
 	}
-	t := &toy{w: w}
-	err = t.train()
+	t := &toy{w: w, remembers: role == "remember"}
+	if err = t.recall(); err == nil {
+		err = t.train()
+	}
 	switch {
 	case errors.Is(err, trainer.ErrLeft):
 		w.End(false, nil, false)
@@ -80,6 +83,33 @@ type toy struct {
 	sum     int64
 	regroup atomic.Bool
 	stop    atomic.Bool
+
+	remembers bool // after each step
+}
+
+// recall takes the state that the node's memory holds.
+func (t *toy) recall() error {
+	b, err := t.w.Memory().Load()
+	if b != nil {
+		t.step.Store(int64(binary.LittleEndian.Uint64(b)))
+		t.sum = int64(binary.LittleEndian.Uint64(b[8:]))
+	}
+	return err
+}
+
+// remember leaves the state there.
+func (t *toy) remember() error {
+	if !t.remembers || !t.w.First() {
+		return nil
+	}
+	err := t.w.Memory().Keep(func(memory []byte) ([]byte, error) {
+		b := binary.LittleEndian.AppendUint64(memory[:0], uint64(t.step.Load()))
+		return binary.LittleEndian.AppendUint64(b, uint64(t.sum)), nil
+	})
+	if errors.Is(err, errBusy) { // one that has just been started is reading
+		return nil
+	}
+	return err
 }
 
 func (t *toy) RequestRegroup() { t.regroup.Store(true) }
@@ -144,6 +174,9 @@ func (t *toy) generation(c collective.Comm) (done bool, err error) {
 		}
 		t.sum += word[0]
 		t.step.Store(step + 1)
+		if err := t.remember(); err != nil {
+			return false, err
+		}
 		t.w.Record(&metrics.Event{Step: step + 1, Event: "step", Text: fmt.Sprint(t.sum), Batch: info.World, Params: int64(os.Getpid())})
 		switch {
 		case word[3] > 0:

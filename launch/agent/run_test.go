@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -154,6 +155,24 @@ func TestWorkerIsReplaced(t *testing.T) {
 			r.complete()
 		})
 	}
+}
+
+// Workers that are killed all at once go on from the memory of the node.
+func TestAllWorkersAreKilled(t *testing.T) {
+	r := try(t, "remember", 2, nil)
+	first := r.world(2)
+	r.until("further", func(e *metrics.Event) bool { return e.Step > first.Step+20 })
+	pids := []int{int(first.Params), other(t, int(first.Params))}
+	for _, pid := range pids {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := r.until("by others", func(e *metrics.Event) bool { return !slices.Contains(pids, int(e.Params)) })
+	if e.Step <= first.Step+20 {
+		t.Errorf("step %d is taken again, after %d", e.Step, first.Step+20)
+	}
+	r.complete()
 }
 
 // other finds another child of this process.

@@ -13,14 +13,16 @@ import (
 
 	"github.com/espalier-ml/espalier/collective/tcp"
 	"github.com/espalier-ml/espalier/launch/supervise"
+	"github.com/espalier-ml/espalier/trainer"
 	"github.com/espalier-ml/espalier/trainer/metrics"
 )
 
 // What a worker finds in its environment.
 const (
 	envAgent  = "ESPALIER_AGENT_FD"
-	envWorker = "ESPALIER_WORKER" // number of the worker on its node
-	envListen = "ESPALIER_LISTEN" // host that it takes connections at, empty for none
+	envWorker = "ESPALIER_WORKER"    // number of the worker on its node
+	envListen = "ESPALIER_LISTEN"    // host that it takes connections at, empty for none
+	envMemory = "ESPALIER_MEMORY_FD" // first of the files of the node's memory
 )
 
 // beat is how often a worker says that it lives.
@@ -53,9 +55,15 @@ func Attach(o Options) (*Worker, error) {
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
-	w := &Worker{o: o, agent: c, news: make(chan struct{}, 1), done: make(chan struct{})}
+	memory, err := inherit(os.Getenv(envMemory))
+	if err != nil {
+		c.close()
+		return nil, fmt.Errorf("worker: %w", err)
+	}
+	w := &Worker{o: o, agent: c, memory: memory, news: make(chan struct{}, 1), done: make(chan struct{})}
 	if host := os.Getenv(envListen); host != "" {
 		if w.port, err = tcp.Listen(net.JoinHostPort(host, "0")); err != nil {
+			memory.close()
 			c.close()
 			return nil, fmt.Errorf("worker: listen for its peers: %w", err)
 		}
@@ -198,6 +206,10 @@ func (w *Worker) First() bool {
 	return w.seat != nil && w.seat.Local == 0
 }
 
+// Memory is where the node keeps the newest state of the run while workers come
+// and go.
+func (w *Worker) Memory() trainer.Memory { return w.memory }
+
 // Record sends a record for the run's metrics, if this worker is the one to.
 func (w *Worker) Record(r metrics.Record) {
 	if !w.First() {
@@ -237,6 +249,7 @@ func (w *Worker) Close() {
 	defer w.mu.Unlock()
 	w.drop()
 	w.agent.close()
+	w.memory.close()
 	if w.port != nil {
 		w.port.Close()
 	}

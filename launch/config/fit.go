@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/espalier-ml/espalier/trainer"
 	"github.com/espalier-ml/espalier/trainer/data"
@@ -18,7 +19,8 @@ func (r *Resolved) Fit(set *data.Dataset, nproc int) (trainer.Config, error) {
 	j := &r.Job
 	c := trainer.Config{Name: j.Name, Variant: r.Variant(), Job: j.Hash(nproc), Seed: j.Seed,
 		Shards: j.LogicalShards(nproc), Clip: j.Train.Clip, Optim: j.optim(), Schedule: j.schedule(),
-		LogEvery: uint64(j.Log.Every), EvalRows: j.Eval.Rows, KeepCheckpoints: j.Checkpoint.Keep}
+		LogEvery: uint64(j.Log.Every), EvalRows: j.Eval.Rows, KeepCheckpoints: j.Checkpoint.Keep,
+		MemoryEvery: time.Duration(j.Checkpoint.Memory * float64(time.Second))}
 	if err := r.suits(set); err != nil {
 		return c, err
 	}

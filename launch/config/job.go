@@ -254,6 +254,8 @@ type Eval struct {
 type Checkpoint struct {
 	Every float64 `yaml:"every" default:"1" is:">=0" free:"yes" doc:"epochs between checkpoints; 0 = only at the end and on request to stop"`
 	Keep  int     `yaml:"keep" default:"2" is:">=1 <=10000" free:"yes" doc:"newest checkpoints that are kept"`
+
+	Memory float64 `yaml:"memory" default:"1" is:">=0 <=86400" free:"yes" doc:"seconds between copies in the node's memory, which outlive its workers; rarer where copies would take more than 2 % of the time; 0 = none"`
 }
 
 // Log says what to record.

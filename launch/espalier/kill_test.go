@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/espalier-ml/espalier/trainer/metrics"
 )
 
 // start runs the command as a process of its own and signals it when its
@@ -109,6 +111,25 @@ func workers(t *testing.T) (pids []int) {
 	return pids
 }
 
+// everyone is the number of all workers.
+const everyone = -1
+
+// resumedAt is the step that workers without a checkpoint went on from, 0 if the
+// record says nothing of it.
+func resumedAt(t *testing.T, dir string) (step int64) {
+	t.Helper()
+	log, err := metrics.ReadFile(filepath.Join(dir, metrics.FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range log.Events {
+		if e.Event == metrics.EventResume {
+			step = e.Step
+		}
+	}
+	return step
+}
+
 // TestWorkersDie: a worker that is killed or stopped does not end the run. The
 // others go on in place, a new one joins, and the bits are those of the
 // undisturbed run.
@@ -128,21 +149,31 @@ func TestWorkersDie(t *testing.T) {
 		{"first of two killed", "2", syscall.SIGKILL, 0, "eval "},
 		{"second of two killed in a growth event", "2", syscall.SIGKILL, 1, "grow "},
 		{"third of four killed", "4", syscall.SIGKILL, 2, "eval "},
+		{"both killed", "2", syscall.SIGKILL, everyone, "eval "},
 		{"one of one stopped", "2", syscall.SIGSTOP, 1, "eval "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			watch := &at{text: c.text, do: func() {
-				if pids := workers(t); c.worker < len(pids) {
-					syscall.Kill(pids[c.worker], c.signal)
+				for i, pid := range workers(t) {
+					if i == c.worker || c.worker == everyone {
+						syscall.Kill(pid, c.signal)
+					}
 				}
 			}}
 			dir := strings.ReplaceAll(c.name, " ", "-")
-			code := execute(t.Context(), []string{"train", "job.yaml", "--run-dir", dir, "--nproc", c.nproc, "--threads", "1"}, io.Discard, watch)
+			args := []string{"train", "job.yaml", "--run-dir", dir, "--nproc", c.nproc, "--threads", "1"}
+			if c.worker == everyone {
+				args = append(args, "--set", "checkpoint.every=0", "--set", "checkpoint.memory=0.001")
+			}
+			code := execute(t.Context(), args, io.Discard, watch)
 			if code != 0 || !strings.Contains(watch.all.String(), "worker died and is started anew") {
 				t.Fatalf("exit status %d\n%s", code, watch.all.String())
 			}
 			if got := trainTiny(t, dir); got["digest"] != want["digest"] {
 				t.Errorf("digest %v, want %v\n%s", got["digest"], want["digest"], watch.all.String())
+			}
+			if step := resumedAt(t, dir); step == 0 && c.worker == everyone {
+				t.Errorf("nothing was left of the run when its workers died\n%s", watch.all.String())
 			}
 		})
 	}

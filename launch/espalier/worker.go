@@ -94,7 +94,7 @@ func (a *app) serve(ctx context.Context, k *rank, w *agent.Worker, job *config.R
 	if k.cfg, err = job.Fit(set, world); err != nil {
 		return false, err
 	}
-	k.cfg.Group, k.cfg.Report = w, w.Record
+	k.cfg.Group, k.cfg.Report, k.cfg.Memory = w, w.Record, w.Memory()
 	k.cfg.Leads = func(collective.Info) bool { return w.First() }
 	res, err := k.train(ctx, func(r *trainer.Run) { w.Started(r) })
 	return res.Done, err
