@@ -4,8 +4,6 @@ package nvrtc_test
 
 import (
 	"bytes"
-	"io/fs"
-	"regexp"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -27,30 +25,27 @@ func open(t *testing.T) *nvrtc.Compiler {
 	return c
 }
 
-var exported = regexp.MustCompile(`(?m)^KERNEL\((\w+)\)`)
-
 // Every source compiles for every architecture, and the code holds its kernels.
 func TestSourcesCompile(t *testing.T) {
 	c := open(t)
-	files, err := fs.Glob(src.Files, "*.cu")
-	if err != nil || len(files) == 0 {
-		t.Fatal(files, err)
+	kernels, err := src.Kernels()
+	if err != nil || len(kernels) == 0 {
+		t.Fatal(kernels, err)
+	}
+	files := map[string][]string{}
+	for kernel, file := range kernels {
+		files[file] = append(files[file], kernel)
 	}
 	for _, arch := range src.Architectures {
-		for _, file := range files {
+		for file, names := range files {
 			code, err := c.Compile(src.Files, file, arch)
 			if err != nil {
 				t.Error(err)
 				continue
 			}
-			text, _ := fs.ReadFile(src.Files, file)
-			names := exported.FindAllSubmatch(text, -1)
-			if len(names) == 0 {
-				t.Errorf("%s exports no kernel", file)
-			}
 			for _, n := range names {
-				if !bytes.Contains(code, n[1]) {
-					t.Errorf("%s for %s: %d bytes of code without kernel %s", file, arch, len(code), n[1])
+				if !bytes.Contains(code, []byte(n)) {
+					t.Errorf("%s for %s: %d bytes of code without kernel %s", file, arch, len(code), n)
 				}
 			}
 		}
