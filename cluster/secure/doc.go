@@ -15,6 +15,10 @@
 //	token, err := secure.ParseToken(text)                     // any other node
 //	joined, err := secure.Join(ctx, token, secure.Facts{Addrs: addrs, Node: "node-1", Build: build})
 //
+// Where several nodes hold control servers, each must know where the others are
+// before any server starts: a control node that joins says so ([Post]), and is
+// let in when all of them have come (GateConfig.Muster).
+//
 // # Links
 //
 // All links are TLS 1.3 with certificates on both sides. Names of hosts do not

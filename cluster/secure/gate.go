@@ -29,6 +29,11 @@ type GateConfig struct {
 	// Contact returns where joiners find the control servers and gossip.
 	Contact func() (control, gossip []string)
 
+	// Muster, if not nil, returns the control set to whoever is let in, after
+	// it has noted where a control node that joins will be: at is nil for all
+	// others. ErrNotReady as long as there are not enough of them.
+	Muster func(who Identity, at *Post) ([]Post, error)
+
 	Log *zap.Logger
 }
 
@@ -163,12 +168,22 @@ func (g *Gate) answer(ctx context.Context, b []byte, s tls.ConnectionState) (ans
 			return answer{}, err
 		}
 	}
+	var set []Post
+	if g.Muster != nil {
+		at := r.Post
+		if r.Token == nil || who.Role != Control {
+			at = nil
+		}
+		if set, err = g.Muster(who, at); err != nil {
+			return answer{}, err
+		}
+	}
 	now := g.now()
 	cert, err := g.run.sign(who, key, now)
 	if err != nil {
 		return answer{}, err
 	}
-	a := answer{Papers: g.run.papers(who.Role, cert, nil)}
+	a := answer{Papers: g.run.papers(who.Role, cert, nil), Set: set}
 	if len(a.Papers.Seal) != 0 {
 		a.Papers.Gossip = g.newestKeyring(ctx)
 	}
@@ -182,6 +197,9 @@ func (g *Gate) identify(r request, s tls.ConnectionState) (Identity, ed25519.Pub
 	none := Identity{}
 	if len(r.Build) > maxBuild || len(r.Node) > maxName || len(r.Run) > maxName {
 		return none, nil, fmt.Errorf("%w: names too long", ErrRequest)
+	}
+	if err := r.Post.check(r.Node); err != nil {
+		return none, nil, err
 	}
 	if r.Protocol != Protocol || r.Build != g.Build {
 		return none, nil, fmt.Errorf("protocol %d, build %q: %w, want protocol %d, build %q", r.Protocol, r.Build, ErrVersion, Protocol, g.Build)

@@ -24,6 +24,9 @@ type Facts struct {
 	Node  cluster.NodeID
 	Build string
 
+	// Post is where a control node will serve, nil for others.
+	Post *Post
+
 	// Dial, if not nil, makes connections.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 
@@ -39,6 +42,7 @@ type Joined struct {
 	*Credentials
 	Control []string // control servers, host:port
 	Gossip  []string // members, host:port
+	Set     []Post   // the control set, if the gate tells
 }
 
 const (
@@ -55,7 +59,7 @@ func Join(ctx context.Context, token Token, f Facts) (*Joined, error) {
 		return nil, err
 	}
 	claim := token.claim()
-	r := request{Protocol: Protocol, Build: f.Build, Run: token.Run, Node: string(f.Node), CSR: csr, Token: &claim}
+	r := request{Protocol: Protocol, Build: f.Build, Run: token.Run, Node: string(f.Node), CSR: csr, Token: &claim, Post: f.Post}
 	check := func(s tls.ConnectionState) error { return checkGate(s, token) }
 	config := &tls.Config{
 		MinVersion:         tls.VersionTLS13,
@@ -76,7 +80,7 @@ func Join(ctx context.Context, token Token, f Facts) (*Joined, error) {
 	if sha256.Sum256(a.Papers.Authority) != token.root || c.Identity != want {
 		return nil, fmt.Errorf("join run %s: got papers of %v, want %v: %w", token.Run, c.Identity, want, ErrForeignRun)
 	}
-	return &Joined{c, a.Control, a.Gossip}, nil
+	return &Joined{c, a.Control, a.Gossip, a.Set}, nil
 }
 
 // checkGate verifies that a gate is a control node under the authority whose

@@ -257,3 +257,48 @@ func TestGateEndsWithItsContext(t *testing.T) {
 		t.Error("the port is still open")
 	}
 }
+
+// TestMuster: who lets a control node in learns where it will be, and answers
+// when the set is complete; posts that are none are refused.
+func TestMuster(t *testing.T) {
+	r := testRun(t, "fig")
+	g, err := NewGate(GateConfig{Credentials: issue(t, r, Control, "node-0"), Build: build})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := Post{Node: "node-0", Gate: "h:1", Clients: "h:2", Routes: "h:3"}
+	second := Post{Node: "node-1", Gate: "g:1", Clients: "g:2", Routes: "g:3"}
+	asked := 0
+	g.Muster = func(who Identity, at *Post) ([]Post, error) {
+		if asked++; asked == 1 {
+			return nil, ErrNotReady
+		}
+		if at == nil || *at != second || who.Node != "node-1" {
+			t.Errorf("%v at %v", who, at)
+		}
+		return []Post{first, second}, nil
+	}
+	facts := Facts{Addrs: []string{serve(t, g)}, Node: "node-1", Build: build, Post: &second}
+	j, err := Join(soon(t), mint(t, r, Control), facts)
+	if err != nil || asked != 2 || len(j.Set) != 2 || j.Set[0] != first || j.Set[1] != second {
+		t.Errorf("%v, asked %d times: %v", j, asked, err)
+	}
+	for name, p := range map[string]Post{
+		"of another": {Node: "node-2", Gate: "g:1", Clients: "g:2", Routes: "g:3"},
+		"nowhere":    {Node: "node-1", Gate: "g:1", Clients: "g", Routes: "g:3"},
+		"too long":   {Node: "node-1", Gate: strings.Repeat("g", 400) + ":1", Clients: "g:2", Routes: "g:3"},
+	} {
+		facts.Post = &p
+		if _, err := Join(soon(t), mint(t, r, Control), facts); !errors.Is(err, ErrRequest) && !errors.Is(err, ErrNode) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestJoinHasPatience(t *testing.T) {
+	r := testRun(t, "fig")
+	_, err := Join(soon(t), mint(t, r, Agent), Facts{Addrs: []string{"127.0.0.1:1"}, Node: "node-1", Build: build, Patience: time.Millisecond})
+	if err == nil || !strings.Contains(err.Error(), "no gate answers for 1ms") {
+		t.Error(err)
+	}
+}

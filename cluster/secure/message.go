@@ -26,6 +26,7 @@ type request struct {
 	CSR      []byte `json:"csr"` // PKCS #10, of which only the key counts
 	Token    *claim `json:"token,omitempty"`
 	Proof    []byte `json:"proof,omitempty"`
+	Post     *Post  `json:"post,omitempty"`
 }
 
 // proof shows that its maker knows the token's secret, on this connection
@@ -41,6 +42,7 @@ type answer struct {
 	Papers  papers   `json:"papers,omitzero"`
 	Control []string `json:"control,omitempty"`
 	Gossip  []string `json:"gossip,omitempty"`
+	Set     []Post   `json:"set,omitempty"`
 }
 
 // send writes a message, preceded by its length.

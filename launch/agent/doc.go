@@ -23,8 +23,8 @@
 // Agent and worker talk over a pair of sockets, a JSON object a message. The
 // memory of workers that share a node comes as a file with the order to form.
 // Which transport a generation has follows from its record alone: shared memory
-// on one node; both, where all nodes have the same power of two of workers;
-// connections otherwise.
+// on one node; both, where a power of two of nodes have the same power of two
+// of workers; connections otherwise.
 //
 // # What it leaves to others
 //

@@ -128,7 +128,7 @@ func owners(g *cluster.Generation) (all []cluster.NodeID) {
 // transport follows from the record of a generation, so that all nodes choose
 // the same.
 func transport(g *cluster.Generation) string {
-	local := len(g.Nodes[0].Workers)
+	hosts, local := len(g.Nodes), len(g.Nodes[0].Workers)
 	equal := true
 	for _, n := range g.Nodes {
 		equal = equal && len(n.Workers) == local
@@ -136,9 +136,9 @@ func transport(g *cluster.Generation) string {
 	switch {
 	case g.World() == 1:
 		return bySolo
-	case len(g.Nodes) == 1:
+	case hosts == 1:
 		return byShm
-	case equal && local > 1 && local&(local-1) == 0:
+	case equal && local > 1 && local&(local-1) == 0 && hosts&(hosts-1) == 0:
 		return byHier
 	}
 	return byTCP

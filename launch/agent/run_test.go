@@ -263,7 +263,8 @@ func TestTransport(t *testing.T) {
 		{"one", nodes(1), bySolo},
 		{"one node", nodes(3), byShm},
 		{"single workers", nodes(1, 1, 1), byTCP},
-		{"equal nodes", nodes(4, 4, 4), byHier},
+		{"equal nodes", nodes(4, 4), byHier},
+		{"three equal nodes", nodes(2, 2, 2), byTCP},
 		{"equal nodes of three", nodes(3, 3), byTCP},
 		{"unequal nodes", nodes(2, 1), byTCP},
 	} {

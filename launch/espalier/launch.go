@@ -21,6 +21,7 @@ import (
 // party is the nodes that train together, as this one was told of them.
 type party struct {
 	min, max  int
+	control   int      // nodes that hold the store: 1 or 3
 	join      []string // where others are; empty on the first node
 	listen    string   // host:port
 	node      string
@@ -38,12 +39,14 @@ func (a *app) launchCommand() *cobra.Command {
 		Short: "Train on several machines; run it on each of them",
 		Long: `Launch makes this machine a node of a run on several. The first node is started
 without --join and holds the control server; it writes one token for each node
-that may come, and says how to start them. Nodes may die, hang, leave and join
+that may come, and says how to start them. With --control 3 the two nodes that
+come with the tokens named for it hold control servers too; training begins
+when they are there, and any one of the three may be lost. Nodes may die, hang, leave and join
 at any time: the others go on in place, with the same bits, as long as there
 are MIN.
 
-Training goes on when the control server is lost; but no node can take the
-place of another any more. A node that cannot train and reaches nobody ends
+Training goes on when the only control server is lost, or two of three; but no
+node can take the place of another any more. A node that cannot train and reaches nobody ends
 after --lost with exit status 75.
 
 All nodes need the same job and build. Each has a run folder of its own, and
@@ -60,7 +63,8 @@ a second signal kills.
 	f.add(c)
 	fl := c.Flags()
 	fl.StringVar(&nodes, "nodes", "1", "fewest and most nodes, `MIN[:MAX]`")
-	fl.StringSliceVar(&p.join, "join", nil, "where the first node listens, `HOST:PORT`; not on the first node itself")
+	fl.IntVar(&p.control, "control", 1, "`N` nodes hold the control servers, 1 or 3; for the first node to say")
+	fl.StringSliceVar(&p.join, "join", nil, "where the first node listens, `HOST:PORT`, or several of those with control servers; not on the first node itself")
 	fl.StringVar(&p.listen, "listen", "", "where this node takes connections, `HOST:PORT`; others must reach it there")
 	fl.StringVar(&p.node, "node", "", "`NAME` of this node; empty: the machine's, and a number")
 	fl.StringVar(&p.tokenFile, "token-file", "", "`FILE` with the token that lets this node in, or $ESPALIER_TOKEN")
@@ -107,6 +111,14 @@ func (p *party) complete(nodes string) (err error) {
 			p.listen = host + ":7400"
 		}
 	}
+	switch {
+	case p.control != 1 && p.control != 3:
+		return usage("--control %d: want 1, or 3 of which one may be lost", p.control)
+	case p.control > p.max && len(p.join) == 0:
+		return usage("--control %d: with at most %d nodes; allow more with --nodes MIN:MAX", p.control, p.max)
+	case p.control > 1 && p.plain:
+		return usage("--plain: there is one control server in plain text; leave --control or --plain out")
+	}
 	if p.lost <= 0 {
 		return usage("--lost %v: want more than 0", p.lost)
 	}
@@ -148,12 +160,11 @@ func nodeName() string {
 
 // together trains as a node of the party.
 func (t *training) together(ctx context.Context, f *folder, hash string, c crew) error {
-	s, err := t.party.enter(ctx, f.dir, hash, t.log)
+	s, err := t.party.enter(ctx, f.dir, hash, t.app.stderr, t.log)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	s.invite(t.app.stderr, filepath.Base(f.dir), t.party)
 	host, _ := os.Hostname()
 	session, err := node.New(context.WithoutCancel(ctx), node.Config{
 		Self:     cluster.Node{ID: s.node, Boot: s.boot, Host: host, Build: buildVersion(), Job: hash},

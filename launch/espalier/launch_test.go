@@ -157,6 +157,37 @@ func TestLaunch(t *testing.T) {
 	}
 }
 
+// TestLaunchWithThreeControlNodes: the first node dies, and the others go on with
+// the bits of the undisturbed run.
+func TestLaunchWithThreeControlNodes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs many processes, and waits for an election")
+	}
+	inFolder(t, long)
+	want := trainTiny(t, "whole", "--nproc", "1")
+	nodes := []string{"--nodes", "2:4", "--lost", "1m"}
+	a := launch(t, "a", append(nodes, "--control", "3", "--listen", "127.0.0.1:0")...)
+	addr := a.address()
+	enter := func(name, listen, token string) *process {
+		return launch(t, name, append(nodes, "--listen", listen+":0", "--join", addr, "--token-file", token)...)
+	}
+	b, c := enter("b", "127.0.0.2", "a/cluster/token-1"), enter("c", "127.0.0.3", "a/cluster/token-2")
+	b.until("train")
+	c.until("train")
+	a.cmd.Process.Kill()
+	for _, p := range []*process{b, c} {
+		if code := p.code(); code != 0 {
+			t.Fatalf("node %s: exit status %d\n%s", p.name, code, p.all.String())
+		}
+		if got := digest(t, p.name); got != want["digest"] {
+			t.Errorf("node %s: digest %v, want %v\n%s", p.name, got, want["digest"], p.all.String())
+		}
+		if b, err := os.ReadFile(p.name + "/reform.jsonl"); err != nil || strings.Count(string(b), "\n") < 2 {
+			t.Errorf("node %s was not in two generations: %s, %v", p.name, b, err)
+		}
+	}
+}
+
 // TestLaunchWithoutFirstNode: who waits for others, and who comes when they have
 // gone, ends and says why.
 func TestLaunchWithoutFirstNode(t *testing.T) {
@@ -186,6 +217,10 @@ func TestLaunchRefuses(t *testing.T) {
 	for _, c := range []struct{ name, args, want string }{
 		{"nodes", "--nodes 3:2", "--nodes 3:2: want MIN or MIN:MAX"},
 		{"name", "--node a.b", "--node: "},
+		{"two control nodes", "--nodes 3 --control 2", "--control 2: want 1, or 3"},
+		{"control set larger than the run", "--nodes 1:2 --control 3", "with at most 2 nodes"},
+		{"control set in plain text", "--nodes 3 --control 3 --plain", "one control server in plain text"},
+		{"no patience", "--lost 0s", "--lost 0s: want more than 0"},
 		{"plain to others", "--plain --listen 10.0.0.1:7400", "10.0.0.1 is no loopback address"},
 		{"no token", "--join 127.0.0.1:1", "a token is needed to join"},
 		{"bad token", "--join 127.0.0.1:1 --token-file job.yaml", "token: "},

@@ -19,6 +19,7 @@ import (
 	"github.com/espalier-ml/espalier/cluster/control"
 	"github.com/espalier-ml/espalier/cluster/gossip"
 	"github.com/espalier-ml/espalier/cluster/secure"
+	"github.com/espalier-ml/espalier/launch/agent"
 	"github.com/espalier-ml/espalier/launch/report"
 )
 
@@ -33,19 +34,19 @@ type site struct {
 	run, dir, host string
 	node           cluster.NodeID
 	boot           string
+	out            io.Writer // for people
 	log            *zap.Logger
 
 	credentials *secure.Credentials // nil in plain text
-	server      *control.Server     // nil but on the first node
+	server      *control.Server     // nil but on control nodes
 	store       *control.KV
 	members     *gossip.Members
-	tokens      []string // files with tokens for others
 	undo        []func()
 }
 
 // enter makes the first node's site, or joins that of others.
-func (p *party) enter(ctx context.Context, dir, job string, log *zap.Logger) (_ *site, err error) {
-	s := &site{dir: filepath.Join(dir, clusterFolder), node: cluster.NodeID(p.node), boot: rand.Text(), log: log}
+func (p *party) enter(ctx context.Context, dir, job string, out io.Writer, log *zap.Logger) (_ *site, err error) {
+	s := &site{dir: filepath.Join(dir, clusterFolder), node: cluster.NodeID(p.node), boot: rand.Text(), out: out, log: log}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -60,128 +61,132 @@ func (p *party) enter(ctx context.Context, dir, job string, log *zap.Logger) (_ 
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, err
 	}
+	if p.plain {
+		return s, s.openly(ctx, p, job)
+	}
 	if len(p.join) == 0 {
 		return s, s.found(ctx, p, job)
 	}
-	return s, s.follow(ctx, p, job)
+	return s, s.follow(ctx, p)
 }
 
-// found begins a run as its first node.
-func (s *site) found(ctx context.Context, p *party, job string) error {
-	s.run = runName(job, p.plain)
-	data := filepath.Join(s.dir, "store")
-	if err := os.RemoveAll(data); err != nil { // of an earlier run; checkpoints are what lasts
-		return err
-	}
-	sc := control.ServerConfig{Run: s.run, Node: s.node, Dir: data, Listen: p.listen, Plain: p.plain, Log: s.log}
-	var authority *secure.Run
-	if !p.plain {
-		var err error
-		if authority, err = secure.NewRun(s.run); err != nil {
-			return err
-		}
-		if s.credentials, err = authority.Issue(secure.Control, s.node); err != nil {
-			return err
-		}
-		sc.Listen, sc.Credentials = net.JoinHostPort(s.host, "0"), s.credentials // the gate has the address
-	}
-	var err error
-	if s.server, err = control.StartServer(sc); err != nil {
-		return fmt.Errorf("control server at %s: %w", sc.Listen, err)
-	}
-	s.later(func() { s.server.Close() })
-	if p.plain {
-		return s.settle(ctx, p, nil, nil)
-	}
-	return s.guard(ctx, p, authority)
-}
-
-// guard opens the gate for other nodes and writes their tokens.
-func (s *site) guard(ctx context.Context, p *party, authority *secure.Run) error {
-	l, err := net.Listen("tcp", p.listen)
-	if err != nil {
-		return fmt.Errorf("--listen: %w", err)
-	}
-	p.listen = l.Addr().String()
-	gate, err := secure.NewGate(secure.GateConfig{Credentials: s.credentials, Build: buildVersion(), Log: s.log,
-		Contact: func() (ctl, gos []string) {
-			if s.members != nil {
-				gos = []string{s.members.Addr()}
-			}
-			return []string{s.server.Addr()}, gos
-		}})
-	if err != nil {
-		l.Close()
-		return err
-	}
-	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
-	served := make(chan struct{})
-	go func() { defer close(served); gate.Serve(serving, l) }()
-	s.later(func() { stop(); <-served })
-	if err := s.settle(ctx, p, nil, nil); err != nil {
-		return err
-	}
-	if err := gate.Adopt(ctx, s.store); err != nil {
-		return err
-	}
-	for i := range p.max - 1 {
-		token, err := authority.Token(secure.Agent, tokenLife)
-		if err != nil {
-			return err
-		}
-		path := filepath.Join(s.dir, "token-"+strconv.Itoa(i+1))
-		if err := os.WriteFile(path, []byte(token.Reveal()+"\n"), 0o600); err != nil {
-			return err
-		}
-		s.tokens = append(s.tokens, path)
-	}
-	return nil
-}
-
-// follow joins a run that others have begun.
-func (s *site) follow(ctx context.Context, p *party, job string) error {
-	if p.plain {
-		s.run = runName(job, true)
+// openly begins or joins a run in plain text.
+func (s *site) openly(ctx context.Context, p *party, job string) error {
+	s.run = runName(job, true)
+	if len(p.join) > 0 {
 		var seeds []string
 		for _, a := range p.join {
 			if g, err := gossipAddr(a); err == nil {
 				seeds = append(seeds, g)
 			}
 		}
-		return s.settle(ctx, p, p.join, seeds)
+		if err := s.meet(ctx, p, net.JoinHostPort(s.host, "0"), seeds); err != nil {
+			return err
+		}
+		return s.connect(ctx, p, p.join)
 	}
+	if err := s.serve(control.ServerConfig{Listen: p.listen, Plain: true}); err != nil {
+		return err
+	}
+	bind, err := gossipAddr(p.listen)
+	if err != nil {
+		return usage("--listen: %w", err)
+	}
+	if err := s.meet(ctx, p, bind, nil); err != nil {
+		return err
+	}
+	if err := s.connect(ctx, p, nil); err != nil {
+		return err
+	}
+	s.invite(p, nil)
+	return nil
+}
+
+// found begins a run as its first node.
+func (s *site) found(ctx context.Context, p *party, job string) error {
+	s.run = runName(job, false)
+	authority, err := secure.NewRun(s.run)
+	if err != nil {
+		return err
+	}
+	if s.credentials, err = authority.Issue(secure.Control, s.node); err != nil {
+		return err
+	}
+	s.keepValid(nil)
+	if err := s.meet(ctx, p, net.JoinHostPort(s.host, "0"), nil); err != nil {
+		return err
+	}
+	f, err := s.fortify(p)
+	if err != nil {
+		return err
+	}
+	defer f.release()
+	m := newMuster(p.control, f.Post)
+	gate, err := s.open(ctx, f, m)
+	if err != nil {
+		return err
+	}
+	if err := s.admit(p, authority); err != nil {
+		return err
+	}
+	select {
+	case <-m.complete:
+	case <-ctx.Done():
+		return agent.ErrStopped
+	}
+	return s.rule(ctx, p, f, m.set, gate)
+}
+
+// follow joins a run that others have begun, with control or without, as the
+// token says.
+func (s *site) follow(ctx context.Context, p *party) error {
 	token, err := p.token()
 	if err != nil {
 		return err
 	}
 	s.run = token.Run
-	joined, err := secure.Join(ctx, token, secure.Facts{Addrs: p.join, Node: s.node, Build: buildVersion(), Patience: p.lost, Log: s.log})
+	facts := secure.Facts{Addrs: p.join, Node: s.node, Build: buildVersion(), Patience: p.lost, Log: s.log}
+	var f *fort
+	if token.Role == secure.Control {
+		if f, err = s.fortify(p); err != nil {
+			return err
+		}
+		defer f.release()
+		facts.Post = &f.Post
+	}
+	joined, err := secure.Join(ctx, token, facts)
 	if err != nil {
 		return withCode(exitRetry, fmt.Errorf("join %s: %w", strings.Join(p.join, ", "), err))
 	}
 	s.credentials = joined.Credentials
-	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s.later(stop)
-	go s.credentials.KeepValid(renewing, secure.Facts{Addrs: p.join, Node: s.node, Build: buildVersion(), Log: s.log})
-	return s.settle(ctx, p, joined.Control, joined.Gossip)
+	for _, post := range joined.Set {
+		p.join = append(p.join, post.Gate)
+	}
+	s.keepValid(p.join)
+	if err := s.meet(ctx, p, net.JoinHostPort(s.host, "0"), joined.Gossip); err != nil {
+		return err
+	}
+	if f == nil {
+		return s.connect(ctx, p, joined.Control)
+	}
+	gate, err := s.open(ctx, f, newMuster(len(joined.Set), joined.Set...))
+	if err != nil {
+		return err
+	}
+	return s.rule(ctx, p, f, joined.Set, gate)
 }
 
-// settle connects with the store and with the members.
-func (s *site) settle(ctx context.Context, p *party, servers, seeds []string) (err error) {
+// keepValid renews the node's certificate for as long as it is there.
+func (s *site) keepValid(gates []string) {
+	renewing, stop := context.WithCancel(context.Background())
+	s.later(stop)
+	go s.credentials.KeepValid(renewing, secure.Facts{Addrs: gates, Node: s.node, Build: buildVersion(), Log: s.log})
+}
+
+// meet joins the members.
+func (s *site) meet(ctx context.Context, p *party, bind string, seeds []string) (err error) {
 	waiting, cancel := context.WithTimeout(ctx, p.lost)
 	defer cancel()
-	s.store, err = control.Connect(waiting, control.Config{Run: s.run, Node: s.node, Server: s.server, Addrs: servers,
-		Credentials: s.credentials, Plain: p.plain, Log: s.log})
-	if err != nil {
-		return withCode(exitRetry, fmt.Errorf("store of the run: %w", err))
-	}
-	s.later(func() { s.store.Close() })
-	bind := net.JoinHostPort(s.host, "0")
-	if p.plain && s.server != nil {
-		if bind, err = gossipAddr(p.listen); err != nil {
-			return usage("--listen: %w", err)
-		}
-	}
 	s.members, err = gossip.Join(waiting, gossip.Config{Run: s.run, Node: s.node, Boot: s.boot, Build: buildVersion(),
 		Bind: bind, Seeds: seeds, Credentials: s.credentials, Plain: p.plain, Log: s.log})
 	if err != nil {
@@ -192,6 +197,32 @@ func (s *site) settle(ctx context.Context, p *party, servers, seeds []string) (e
 		defer cancel()
 		s.members.Close(leaving)
 	})
+	return nil
+}
+
+// connect reaches the store, in this process or at some of servers.
+func (s *site) connect(ctx context.Context, p *party, servers []string) (err error) {
+	waiting, cancel := context.WithTimeout(ctx, p.lost)
+	defer cancel()
+	s.store, err = control.Connect(waiting, control.Config{Run: s.run, Node: s.node, Server: s.server, Addrs: servers,
+		Credentials: s.credentials, Plain: p.plain, Log: s.log})
+	if err != nil {
+		return withCode(exitRetry, fmt.Errorf("store of the run: %w", err))
+	}
+	s.later(func() { s.store.Close() })
+	return nil
+}
+
+// serve starts a control server.
+func (s *site) serve(sc control.ServerConfig) (err error) {
+	sc.Run, sc.Node, sc.Dir, sc.Credentials, sc.Log = s.run, s.node, filepath.Join(s.dir, "store"), s.credentials, s.log
+	if err := os.RemoveAll(sc.Dir); err != nil { // of an earlier run; checkpoints are what lasts
+		return err
+	}
+	if s.server, err = control.StartServer(sc); err != nil {
+		return fmt.Errorf("control server at %s: %w", sc.Listen, err)
+	}
+	s.later(func() { s.server.Close() })
 	return nil
 }
 
@@ -229,18 +260,22 @@ func (p *party) token() (secure.Token, error) {
 }
 
 // invite says how other nodes are started.
-func (s *site) invite(w io.Writer, name string, p *party) {
-	if s.server == nil || p.max == 1 {
+func (s *site) invite(p *party, tokens []string) {
+	if p.max == 1 {
 		return
 	}
 	nodes := fmt.Sprintf("%d:%d", p.min, p.max)
 	if p.plain {
-		fmt.Fprintf(w, "other nodes: espalier launch JOB --nodes %s --plain --join %s --run-dir DIR\n", nodes, p.listen)
+		fmt.Fprintf(s.out, "other nodes: espalier launch JOB --nodes %s --plain --join %s --run-dir DIR\n", nodes, p.listen)
 		return
 	}
-	fmt.Fprintf(w, "other nodes: espalier launch JOB --nodes %s --join %s --token-file FILE\n", nodes, p.listen)
-	for _, path := range s.tokens {
-		fmt.Fprintf(w, "  a token, good for one node and %v: %s\n", tokenLife, path)
+	fmt.Fprintf(s.out, "other nodes: espalier launch JOB --nodes %s --join %s --token-file FILE\n", nodes, p.listen)
+	for i, path := range tokens {
+		kind := "node"
+		if i+1 < p.control {
+			kind = "node with a control server"
+		}
+		fmt.Fprintf(s.out, "  a token, good for one %s and %v: %s\n", kind, tokenLife, path)
 	}
 }
 
