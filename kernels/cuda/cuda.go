@@ -3,9 +3,9 @@
 //
 // The package itself is plain Go and knows a GPU only through [Driver], a few
 // calls of CUDA's driver library. What stands behind decides where the kernels
-// run: package emulator runs the very same sources on the CPU (build tag
-// emulated), which is how they are tested against the portable loops of
-// kernels/cpu without a GPU.
+// run: package gpu drives a GPU (build tag cuda); package emulator runs the very
+// same sources on the CPU (build tag emulated), which is how they are tested
+// against the portable loops of kernels/cpu without a GPU.
 //
 // How an op becomes launches: lower*.go, a file an op family. Everything that
 // changes from run to run (kernels.Env, optimizer factors) is read from device

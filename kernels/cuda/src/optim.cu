@@ -76,6 +76,9 @@ KERNEL_FN avagrad(const Env *env, const Param *params, const int *chunks) {
   }
 }
 
+// x within [lo, hi]; NaN stays NaN, which fminf and fmaxf would hide.
+INLINE float clip(float x, float lo, float hi) { return x < lo ? lo : x > hi ? hi : x; }
+
 KERNEL_FN adabound(const Env *env, const Param *params, const int *chunks) {
   CHUNK_LOOP(p, i) {
     int b = block_of(p, i);
@@ -83,10 +86,10 @@ KERNEL_FN adabound(const Env *env, const Param *params, const int *chunks) {
     if (!p.flag) g += decay, decay = 0;
     float m = p.a[b] * p.m[i] + (1 - p.a[b]) * g, v = p.beta2 * p.v[i] + (1 - p.beta2) * g * g;
     p.m[i] = m, p.v[i] = v;
-    if (p.top) p.top[i] = v = fmaxf(v, p.top[i]);
-    float rate = fminf(fmaxf(p.b[b] / (sqrtf(v) + p.eps), p.c[b]), p.d[b]);
+    if (p.top) p.top[i] = v = p.top[i] > v ? p.top[i] : v;
+    float rate = clip(p.b[b] / (sqrtf(v) + p.eps), p.c[b], p.d[b]);
     w -= decay + env->rate * p.rates[b] * rate * m;
-    if (p.lo != 0 || p.hi != 0) w = fminf(fmaxf(w, p.lo), p.hi);
+    if (p.lo != 0 || p.hi != 0) w = clip(w, p.lo, p.hi);
     p.w[i] = w;
   }
 }
