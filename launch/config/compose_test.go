@@ -21,12 +21,13 @@ import (
 // with the first, thinning with the second.
 func methodParts(unit float64) map[string]string {
 	return map[string]string{
-		"grow":     fmt.Sprintf("grow: {multipliers: [0.5, 0.75, 1], epochs: [%v, %v, %v]}", unit/2, unit/2, 2*unit),
-		"share":    "share: {recurrence: 0.01}",
-		"sparsify": fmt.Sprintf("sparsify: {goal: prune, rounds: 2, rise: step, start: %v, epochs: %v, s0: -0.02}", unit, unit/2),
-		"ticket":   fmt.Sprintf("sparsify: {goal: ticket, rounds: 1, rise: step, start: %v, epochs: %v, rewind: %v}", unit, 0.75*unit, unit/4),
-		"joint":    fmt.Sprintf("joint: {start: %v, epochs: %v, price: 0.1, group: 4, gate_rate: 0.05}", unit, unit),
-		"quantize": fmt.Sprintf("quantize: {start: %v, epochs: %v, price: 1, group: 4}", 2*unit, unit/2),
+		"grow":       fmt.Sprintf("grow: {multipliers: [0.5, 0.75, 1], epochs: [%v, %v, %v]}", unit/2, unit/2, 2*unit),
+		"share":      "share: {recurrence: 0.01}",
+		"structured": fmt.Sprintf("structured: {seed: 0, start: %v, budget: 0.5, period: %v, every: 2, rate: 0.5, ramp: 0.2, harden: 0.3, final: 0.4}", unit, unit/6),
+		"sparsify":   fmt.Sprintf("sparsify: {goal: prune, rounds: 2, rise: step, start: %v, epochs: %v, s0: -0.02}", unit, unit/2),
+		"ticket":     fmt.Sprintf("sparsify: {goal: ticket, rounds: 1, rise: step, start: %v, epochs: %v, rewind: %v}", unit, 0.75*unit, unit/4),
+		"joint":      fmt.Sprintf("joint: {start: %v, epochs: %v, price: 0.1, group: 4, gate_rate: 0.05}", unit, unit),
+		"quantize":   fmt.Sprintf("quantize: {start: %v, epochs: %v, price: 1, group: 4}", 2*unit, unit/2),
 	}
 }
 
@@ -52,6 +53,8 @@ func TestMethodsCompose(t *testing.T) {
 		{composeMLP, []string{"grow", "sparsify", "quantize"}},
 		{composeMLP, []string{"joint"}},
 		{composeMLP, []string{"grow", "joint"}},
+		{composeMLP, []string{"grow", "structured"}},
+		{composeMLP, []string{"structured", "quantize"}},
 		{composeShare, []string{"share", "grow"}},
 		{composeShare, []string{"share", "grow", "joint"}},
 		{composeShare, []string{"share", "grow", "sparsify", "quantize"}},

@@ -44,6 +44,17 @@ var experiments = []Experiment{
 		Front: []string{"bytes", "flops"},
 	},
 	{
+		Name: "structured-digits", Title: "Structured sparsification on handwritten digits", Seeds: 3, Cost: "1 minute",
+		Claim: "Widths found while training, at a quarter of the forward FLOPs, cost less than a point and no more than 30 % of the training FLOPs (Yuan, Savarese, Maire, arXiv 2007.15353).",
+		Arms: []Arm{{"full", "digits-structured", []string{"structured=off"}}, {"restructured", "digits-structured", nil},
+			{"from one unit", "digits-structured", []string{"structured.seed=1"}}, {"same draws", "digits-structured", []string{"structured.draws=kept"}}},
+	},
+	{
+		Name: "structured-fashion", Title: "Structured sparsification on Fashion-MNIST", Seeds: 3, Data: "fashion-mnist", Cost: "45 minutes",
+		Claim: "Widths found while training, at a quarter of the forward FLOPs, cost less than a point and no more than 30 % of the training FLOPs (arXiv 2007.15353).",
+		Arms:  []Arm{{"full", "fashion-structured", []string{"structured=off"}}, {"restructured", "fashion-structured", nil}},
+	},
+	{
 		Name: "avagrad-decoupling", Title: "AvaGrad: learning rate and eps decouple", Seeds: 1, Cost: "5 minutes",
 		Claim: "For AvaGrad the best learning rate does not depend on eps; for Adam it does, in proportion (Savarese et al., arXiv 1912.01823, figure 3).",
 		Arms:  []Arm{{"avagrad", "digits-optim", []string{"optim.name=avagrad"}}, {"adam", "digits-optim", []string{"optim.name=adam"}}},

@@ -12,7 +12,9 @@ func Reference(x, seed, target, ramp float64) float64 {
 }
 
 // Price is λ: κ·(wanted - u), at most 1/2 either way. A network that is too
-// sparse pays its components for being there.
+// sparse pays its components for being there, every one the same: weighted by
+// cost, a reward would let the most expensive width take the whole budget, and
+// a charge alone would move it to the cheapest.
 func Price(gain, wanted, u float64) float64 {
 	return min(max(gain*(wanted-u), -0.5), 0.5)
 }

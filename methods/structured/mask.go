@@ -9,7 +9,7 @@ import (
 // The arithmetic of one component. Legend: s its mask variable, β its
 // temperature (it acts as an inverse one), q whether it was sampled, μ = q·σ(βs)
 // its mask, D the gradient of the loss by μ, λ the price of a component at
-// present and c its weight in the cost.
+// present, the same for all.
 
 // Sigmoid is 1/(1+e^-z), without overflow on either side.
 func Sigmoid(z float64) float64 {
@@ -26,7 +26,7 @@ func Slope(s, beta float64) float64 {
 	return beta * p * (1 - p)
 }
 
-// Gradient is that of s: βσ'(βs)·(q·D + λc). Components that were not sampled
+// Gradient is that of s: βσ'(βs)·(q·D + λ). Components that were not sampled
 // feel the price alone.
 func Gradient(s, beta float64, sampled bool, d, price float64) float64 {
 	if !sampled {

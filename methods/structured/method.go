@@ -16,13 +16,13 @@ type Method struct {
 	began   bool
 
 	// Of every component: mask variable, momentum, how often it was sampled
-	// since the start, its weight in the price, and the stage in which it
-	// came (for the optimizer's ages).
-	s, momentum, counts, weights, born []float32
-	active                             []bool // in the network
-	sampled                            []bool // without what is there only because an axis cannot be empty
-	lambda                             float64
-	archive                            *archive
+	// since the start, and the stage in which it came (for the optimizer's
+	// ages).
+	s, momentum, counts, born []float32
+	active                    []bool // in the network
+	sampled                   []bool // without what is there only because an axis cannot be empty
+	lambda                    float64
+	archive                   *archive
 
 	// What follows from these: the present units of each Dim in the order
 	// of the network, and masks as the network has them.
@@ -43,7 +43,7 @@ var (
 func New(p *Plan) *Method {
 	n := p.Space.Components()
 	m := &Method{plan: p, masking: newMasking(p.Space), archive: newArchive(p.Space)}
-	for _, v := range []*[]float32{&m.s, &m.momentum, &m.counts, &m.weights, &m.born, &m.mu} {
+	for _, v := range []*[]float32{&m.s, &m.momentum, &m.counts, &m.born, &m.mu} {
 		*v = make([]float32, n)
 	}
 	m.d, m.p = make([]float64, n), make([]float64, n)
@@ -277,7 +277,7 @@ func (m *Method) reduced(r *trainer.Run) error {
 		if m.mu[i] > 0 {
 			m.d[i] /= float64(m.mu[i])
 		}
-		g := Gradient(float64(m.s[i]), m.beta(i, r.Step), m.sampled[i], m.d[i], m.lambda*float64(m.weights[i]))
+		g := Gradient(float64(m.s[i]), m.beta(i, r.Step), m.sampled[i], m.d[i], m.lambda)
 		Descend(&m.s[i], &m.momentum[i], g, c.Rate, c.Momentum, c.Decay)
 	}
 	return nil
@@ -287,19 +287,8 @@ func (m *Method) reduced(r *trainer.Run) error {
 func (m *Method) reprice(step uint64) {
 	c, s := &m.plan.Config, m.plan.Space
 	m.probabilities(step)
-	cost := m.weigh()
 	want := Reference(m.plan.Progress(step), m.plan.SeedSparsity(), 1-c.Budget, c.Ramp)
-	m.lambda = Price(c.Gain, want, 1-cost/s.FullCost())
-}
-
-// weigh refreshes the components' weights in the price and returns the
-// expected cost.
-func (m *Method) weigh() float64 {
-	cost, weights := m.plan.Space.Expected(m.p)
-	for i, w := range weights {
-		m.weights[i] = float32(w)
-	}
-	return cost
+	m.lambda = Price(c.Gain, want, 1-s.Expected(m.p)/s.FullCost())
 }
 
 // paperPrice sets λ by the cost of what is there, once a query.
@@ -307,9 +296,6 @@ func (m *Method) paperPrice() {
 	c, s := &m.plan.Config, m.plan.Space
 	if c.Controller != ControllerPaper {
 		return
-	}
-	for i := range m.weights {
-		m.weights[i] = 1
 	}
 	m.lambda = PaperPrice(c.Gain, 1-c.Budget, 1-s.Cost(s.Counts(m.active))/s.FullCost())
 }
@@ -319,6 +305,8 @@ func (m *Method) paperPrice() {
 func (m *Method) stepped(r *trainer.Run) error {
 	switch {
 	case r.Step == m.plan.Steps:
+		s := m.plan.Space
+		r.Measure("cost kept", s.Cost(s.Counts(m.active))/s.FullCost())
 		return m.ordinary(r)
 	case r.Step > m.plan.First && r.Step < m.plan.Final:
 		m.masks(r.Step)

@@ -193,8 +193,8 @@ func TestCostIsThatOfTheNetwork(t *testing.T) {
 	}
 }
 
-// The expected cost of certain components is their cost, and the weights are
-// its derivative.
+// The expected cost of certain components is their cost, and that of an
+// uncertain one lies between those with and without it in proportion.
 func TestExpectedCost(t *testing.T) {
 	s := space(t, Defaults(), spec("resnet-14"))
 	p := make([]float64, s.Components())
@@ -203,26 +203,21 @@ func TestExpectedCost(t *testing.T) {
 		active[i] = i%3 != 0 || i >= s.Units()
 		p[i] = float64(b2i(active[i]))
 	}
-	if got, _ := s.Expected(p); math.Abs(got-s.Cost(s.Counts(active))) > 1e-6*got {
+	if got := s.Expected(p); math.Abs(got-s.Cost(s.Counts(active))) > 1e-6*got {
 		t.Errorf("expected cost %v, want %v", got, s.Cost(s.Counts(active)))
 	}
 	for i := range p {
 		p[i] = 0.1 + 0.8*float64(i*37%100)/100
 	}
-	_, w := s.Expected(p)
-	var slopes []float64
-	for i := range p {
+	got := s.Expected(p)
+	for i, x := range p {
 		q := slices.Clone(p)
-		q[i] += 1e-4
-		up, _ := s.Expected(q)
-		q[i] -= 2e-4
-		down, _ := s.Expected(q)
-		slopes = append(slopes, up-down)
-	}
-	normalize(slopes)
-	for i := range w {
-		if math.Abs(w[i]-slopes[i]) > 1e-6*math.Abs(slopes[i])+1e-9 {
-			t.Errorf("component %d weighs %v, differences %v", i, w[i], slopes[i])
+		q[i] = 0
+		without := s.Expected(q)
+		q[i] = 1
+		with := s.Expected(q)
+		if want := (1-x)*without + x*with; without >= with || math.Abs(got-want) > 1e-9*want {
+			t.Errorf("component %d of probability %v: expected cost %v, want %v between %v and %v", i, x, got, want, without, with)
 		}
 	}
 }
@@ -307,25 +302,22 @@ func simulate(s *Space, c Config, steps int, each func(step int, u, want float64
 		}
 	}
 	lambda := 0.0
-	var weights []float64
 	for step := range steps {
 		if step%c.Every == 0 {
 			for i := range p {
 				p[i] = Sigmoid(float64(masks[i]))
 			}
-			cost, w := s.Expected(p)
-			u, want := 1-cost/s.FullCost(), Reference(float64(step)/float64(steps), 0.99, 1-c.Budget, c.Ramp)
+			u, want := 1-s.Expected(p)/s.FullCost(), Reference(float64(step)/float64(steps), 0.99, 1-c.Budget, c.Ramp)
 			if c.Controller == ControllerPaper {
 				want = 1 - c.Budget
 				lambda = PaperPrice(c.Gain, want, u)
 			} else {
 				lambda = Price(c.Gain, want, u)
 			}
-			weights = w
 			each(step, u, want)
 		}
 		for i := range masks {
-			Descend(&masks[i], &momenta[i], Gradient(float64(masks[i]), 1, false, 0, lambda*weights[i]), c.Rate, c.Momentum, c.Decay)
+			Descend(&masks[i], &momenta[i], Gradient(float64(masks[i]), 1, false, 0, lambda), c.Rate, c.Momentum, c.Decay)
 		}
 	}
 }

@@ -236,52 +236,24 @@ func (s *Space) FullCost() float64 {
 }
 
 // Expected is the cost with every component's probability in the place of its
-// presence, and its derivative by each, scaled to mean 1: what a component
-// weighs in the price.
-func (s *Space) Expected(p []float64) (cost float64, weights []float64) {
+// presence.
+func (s *Space) Expected(p []float64) float64 {
 	mean := make([]float64, len(s.Groups))
 	for i, g := range s.Groups {
 		for _, x := range p[g.First : g.First+g.Full] {
 			mean[i] += x
 		}
 	}
-	slope := make([]float64, len(s.Groups))
-	weights = make([]float64, s.Components())
-	cost = s.fixed
+	cost := s.fixed
 	for _, t := range s.terms {
 		x := t.each
 		for _, g := range t.groups {
 			x *= mean[g]
 		}
 		if t.block >= 0 {
-			weights[s.units+t.block] += x
 			x *= p[s.units+t.block]
 		}
 		cost += x
-		for _, g := range t.groups {
-			if mean[g] > 0 {
-				slope[g] += x / mean[g]
-			}
-		}
 	}
-	for i, g := range s.Groups {
-		for j := range g.Full {
-			weights[g.First+j] = slope[i]
-		}
-	}
-	normalize(weights)
-	return cost, weights
-}
-
-func normalize(w []float64) {
-	sum := 0.0
-	for _, x := range w {
-		sum += x
-	}
-	if sum <= 0 {
-		return
-	}
-	for i := range w {
-		w[i] *= float64(len(w)) / sum
-	}
+	return cost
 }

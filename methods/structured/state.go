@@ -82,7 +82,7 @@ func (m *Method) Load(raw json.RawMessage) error {
 
 // fields are what a checkpoint holds of every component.
 func (m *Method) fields() map[string]*[]float32 {
-	return map[string]*[]float32{"s": &m.s, "momentum": &m.momentum, "counts": &m.counts, "weights": &m.weights, "born": &m.born, "mu": &m.mu}
+	return map[string]*[]float32{"s": &m.s, "momentum": &m.momentum, "counts": &m.counts, "born": &m.born, "mu": &m.mu}
 }
 
 func (m *Method) flags() map[string]*[]bool {
