@@ -11,6 +11,7 @@ import (
 	"github.com/espalier-ml/espalier/methods/grow"
 	"github.com/espalier-ml/espalier/trainer"
 	"github.com/espalier-ml/espalier/trainer/graph"
+	"github.com/espalier-ml/espalier/trainer/metrics"
 	"github.com/espalier-ml/espalier/trainer/models"
 	"github.com/espalier-ml/espalier/trainer/optim"
 )
@@ -114,9 +115,18 @@ func TestFinishedNetworkIsOrdinary(t *testing.T) {
 				return nil
 			}
 			cfg, m := j.config(t, solo.New(collective.Gen{}))
+			var measures map[string]metrics.Number
+			cfg.Report = func(r metrics.Record) {
+				if e, ok := r.(*metrics.End); ok {
+					measures = e.Measures
+				}
+			}
 			res, err := trainer.Train(context.Background(), cfg, nil)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if kept := m.plan.Space.Cost(m.plan.Space.Counts(m.active)) / m.plan.Space.FullCost(); float64(measures["cost kept"]) != kept {
+				t.Errorf("the record says that %v of the cost is kept, want %v", measures["cost kept"], kept)
 			}
 			for _, v := range masks {
 				if v != 1 {
