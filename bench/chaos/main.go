@@ -28,6 +28,7 @@ type settings struct {
 	seed        uint64
 	nodes       int
 	workers     int
+	control     int
 	verbose     bool
 	loopback    bool
 	limit       time.Duration
@@ -41,6 +42,7 @@ func main() {
 	flag.Uint64Var(&s.seed, "seed", 1, "seed of the first one")
 	flag.IntVar(&s.nodes, "nodes", 3, "nodes")
 	flag.IntVar(&s.workers, "workers", 1, "workers of a node")
+	flag.IntVar(&s.control, "control", 0, "nodes with control servers: 1, 3, or 0 for one in schedules of even seed and three in others")
 	flag.BoolVar(&s.loopback, "loopback", false, "no network namespaces, so no links that are cut")
 	flag.BoolVar(&s.verbose, "v", false, "tell every fault")
 	flag.DurationVar(&s.limit, "limit", 3*time.Minute, "after which a run counts as hanging")

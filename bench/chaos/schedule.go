@@ -42,9 +42,11 @@ func (f fault) String() string {
 	return s
 }
 
-// schedule is what goes wrong in a run of so many steps on so many nodes: one
-// to four faults, a function of the seed.
-func schedule(seed, steps uint64, nodes int, allowed []kind) []fault {
+// schedule is what goes wrong in a run of so many steps on so many nodes, of
+// which the first ones hold control servers: one to four faults, a function of
+// the seed. A node that comes back holds none any more, so the first node goes
+// only if there are others that do, and of three no second one goes.
+func schedule(seed, steps uint64, nodes, control int, allowed []kind) []fault {
 	key, next := philox.NewKey(seed, "chaos"), uint32(0)
 	draw := func(n int) int {
 		next++
@@ -52,13 +54,21 @@ func schedule(seed, steps uint64, nodes int, allowed []kind) []fault {
 	}
 	faults := make([]fault, 1+draw(4))
 	span := int(steps) / (len(faults) + 1)
+	gone := -1
 	for i := range faults {
 		f := fault{at: uint64(1 + span*i + draw(span)), kind: allowed[draw(len(allowed))], node: draw(nodes), ms: 200 + draw(6800)}
 		if i > 0 && draw(3) == 0 {
 			f.at = faults[i-1].at // while the last one is not healed
 		}
-		if f.node == 0 && (f.kind == killNode || f.kind == leaveNode) {
-			f.node = 1 // the first node holds the only control server, and its store
+		if goes := f.kind == killNode || f.kind == leaveNode; goes && f.node < control {
+			switch {
+			case control == 1:
+				f.node = 1
+			case gone < 0:
+				gone = f.node
+			default:
+				f.node = gone
+			}
 		}
 		faults[i] = f
 	}

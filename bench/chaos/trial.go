@@ -30,12 +30,16 @@ type trial struct {
 
 // run trains under the schedule and compares the digests.
 func (t *trial) run() error {
-	f, err := field.New(field.Config{Binary: t.binary, Dir: t.dir, Nodes: t.nodes, Most: 8 / t.workers, Loopback: t.loopback})
+	control := t.control
+	if control == 0 {
+		control = 1 + 2*int(t.seed%2)
+	}
+	f, err := field.New(field.Config{Binary: t.binary, Dir: t.dir, Nodes: t.nodes, Most: 8 / t.workers, Control: control, Loopback: t.loopback})
 	if err != nil {
 		return err
 	}
 	t.field, t.healing = f, map[int]bool{}
-	t.faults = schedule(t.seed, t.ref.Steps, t.nodes, allowed(f))
+	t.faults = schedule(t.seed, t.ref.Steps, t.nodes, control, allowed(f))
 	defer t.wg.Wait()
 	defer f.Close()
 	for _, n := range f.Nodes {

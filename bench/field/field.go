@@ -17,6 +17,9 @@ type Config struct {
 	// Most is the largest number of nodes of a run: the shards of its job.
 	// There are as many tokens but one.
 	Most int
+	// Control is how many nodes, the first ones, hold control servers: 1 or 3;
+	// 0 is 1.
+	Control int
 	// Loopback puts all nodes on loopback addresses, without namespaces.
 	Loopback bool
 }

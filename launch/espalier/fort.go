@@ -55,15 +55,24 @@ func (f *fort) release() {
 	}
 }
 
-// open lets other nodes in, until the site is closed.
-func (s *site) open(ctx context.Context, f *fort, m *muster) (*secure.Gate, error) {
-	gate, err := secure.NewGate(secure.GateConfig{Credentials: s.credentials, Build: buildVersion(), Log: s.log, Muster: m.enter,
+// open lets other nodes in, until the site is closed. Before there is a store
+// only the first node does so: who was let in where is known nowhere else.
+func (s *site) open(ctx context.Context, f *fort, m *muster) (gate *secure.Gate, err error) {
+	gate, err = secure.NewGate(secure.GateConfig{Credentials: s.credentials, Build: buildVersion(), Log: s.log, Muster: m.enter,
 		Contact: func() (ctl, gos []string) { return m.clients(), []string{s.members.Addr()} }})
 	if err != nil {
 		return nil, err
 	}
 	l := f.gate
 	f.gate = nil // the gate closes it
+	if s.store != nil {
+		if err := s.adopt(ctx, gate); err != nil {
+			return nil, err
+		}
+		if l, err = net.Listen("tcp", f.Gate); err != nil {
+			return nil, fmt.Errorf("--listen: %w", err)
+		}
+	}
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	served := make(chan struct{})
 	go func() { defer close(served); gate.Serve(serving, l) }()
@@ -95,7 +104,7 @@ func (s *site) admit(p *party, authority *secure.Run) error {
 }
 
 // rule starts this node's server of a control set that is complete.
-func (s *site) rule(ctx context.Context, p *party, f *fort, set []secure.Post, gate *secure.Gate) error {
+func (s *site) rule(ctx context.Context, p *party, f *fort, set []secure.Post) error {
 	sc := control.ServerConfig{Listen: f.Clients}
 	if len(set) > 1 {
 		sc.Routes = f.Routes
@@ -107,9 +116,11 @@ func (s *site) rule(ctx context.Context, p *party, f *fort, set []secure.Post, g
 	if err := s.serve(sc); err != nil {
 		return err
 	}
-	if err := s.connect(ctx, p, nil); err != nil {
-		return err
-	}
+	return s.connect(ctx, p, nil)
+}
+
+// adopt gives the gate the store, with which it lets anyone in.
+func (s *site) adopt(ctx context.Context, gate *secure.Gate) error {
 	if err := gate.Adopt(ctx, s.store); err != nil {
 		return withCode(exitRetry, fmt.Errorf("store of the run: %w", err))
 	}

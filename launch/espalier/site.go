@@ -134,7 +134,10 @@ func (s *site) found(ctx context.Context, p *party, job string) error {
 	case <-ctx.Done():
 		return agent.ErrStopped
 	}
-	return s.rule(ctx, p, f, m.set, gate)
+	if err := s.rule(ctx, p, f, m.set); err != nil {
+		return err
+	}
+	return s.adopt(ctx, gate)
 }
 
 // follow joins a run that others have begun, with control or without, as the
@@ -152,6 +155,7 @@ func (s *site) follow(ctx context.Context, p *party) error {
 			return err
 		}
 		defer f.release()
+		f.gate.Close() // until it can let anyone in
 		facts.Post = &f.Post
 	}
 	joined, err := secure.Join(ctx, token, facts)
@@ -169,11 +173,11 @@ func (s *site) follow(ctx context.Context, p *party) error {
 	if f == nil {
 		return s.connect(ctx, p, joined.Control)
 	}
-	gate, err := s.open(ctx, f, newMuster(len(joined.Set), joined.Set...))
-	if err != nil {
+	if err := s.rule(ctx, p, f, joined.Set); err != nil {
 		return err
 	}
-	return s.rule(ctx, p, f, joined.Set, gate)
+	_, err = s.open(ctx, f, newMuster(len(joined.Set), joined.Set...))
+	return err
 }
 
 // keepValid renews the node's certificate for as long as it is there.
