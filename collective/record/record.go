@@ -134,7 +134,7 @@ func (r *Recorder) issued(k collective.Kind, meta collective.OpMeta, bytes int) 
 	return r.add(k, meta, bytes, r.now()).Index
 }
 
-// refused takes back the last operation, which failed on this rank alone: no
+// refused takes back the last operation, which failed before it began: no
 // other rank counts it.
 func (r *Recorder) refused(index uint64) {
 	r.mu.Lock()

@@ -86,6 +86,10 @@ type wrappedRegion struct {
 }
 
 func (g *wrappedRegion) Free(ctx context.Context) error {
-	g.r.issued(collective.KindFree, collective.OpMeta{}, 0)
-	return g.Region.Free(ctx)
+	i := g.r.issued(collective.KindFree, collective.OpMeta{}, 0)
+	err := g.Region.Free(ctx)
+	if err != nil && ctx.Err() == nil { // memory is given back after the group's end, too, when no other rank counts it
+		g.r.refused(i)
+	}
+	return err
 }

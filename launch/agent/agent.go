@@ -74,6 +74,7 @@ type agent struct {
 	reports   chan message
 	exits     chan exit
 	board     board
+	hearing   hearing
 
 	generation *cluster.Generation // the last one to form here, nil before
 	host       *shm.Host           // of its shared memory, nil if it has none
@@ -179,6 +180,9 @@ func (a *agent) tick(now time.Time) {
 	}
 	a.ticked = now
 	a.post()
+	if h := &a.hearing; !h.due.IsZero() && now.After(h.due) {
+		a.pronounce()
+	}
 	switch {
 	case a.ending == not:
 		a.startWorkers(now)

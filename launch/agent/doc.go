@@ -14,6 +14,9 @@
 // The first worker keeps a copy of the state in memory that belongs to the agent.
 // When all workers of a node are killed, those that follow go on from it.
 //
+// Of a generation that ended by a deadline, or because ranks did not do the same,
+// the log says who held it up, in which operation.
+//
 // A request to stop is passed on once: the node leaves at a step boundary with
 // its state saved. Workers whose agent dies do the same by themselves, and do
 // not stay behind.

@@ -171,8 +171,13 @@ func (a *agent) hear(m message) {
 		w.due = time.Time{}
 		w.parted = w.parted || current
 		if current {
+			if m.Hang && !a.over {
+				a.inquire()
+			}
 			a.broke(a.blame(m.report))
 		}
+	case sayTail:
+		a.testify(m.report)
 	case sayRecord:
 		a.record(m.Record)
 	default:
@@ -265,7 +270,9 @@ func (a *agent) abort(why string) {
 	}
 	for _, w := range a.workers {
 		if w.n == a.generation.N && !w.parted {
-			w.due = time.Now().Add(a.Settle)
+			if w.due.IsZero() { // else it has yet to leave an earlier one
+				w.due = time.Now().Add(a.Settle)
+			}
 			w.tell(order{Do: doAbort, N: a.generation.N, Cause: why})
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/espalier-ml/espalier/collective"
+	"github.com/espalier-ml/espalier/collective/record"
 	"github.com/espalier-ml/espalier/collective/tcp"
 	"github.com/espalier-ml/espalier/trainer"
 )
@@ -57,8 +58,10 @@ type Worker struct {
 	seat     *seat
 	cancel   context.CancelFunc // of opening it
 	comm     collective.Comm
-	drained  uint64 // generation that a drain was asked for
-	announce bool   // ready was said
+	recorder *record.Recorder // of the last generation that it opened
+	recorded uint64           // and that one's number
+	drained  uint64           // generation that a drain was asked for
+	announce bool             // ready was said
 }
 
 // inbox is what Form has to look at.
@@ -106,6 +109,7 @@ func (w *Worker) left(broken error) {
 	case broken != nil:
 		r.Say, r.Cause = sayBroke, broken.Error()
 		r.Blame, r.Proof = blame(broken, seat)
+		r.Hang = errors.Is(broken, collective.ErrDeadline) || errors.Is(broken, collective.ErrDesync)
 	}
 	w.tell(r)
 }
@@ -161,12 +165,15 @@ func (w *Worker) take(ctx context.Context, o *order, group *os.File) (collective
 	w.mu.Lock()
 	w.n, w.seat, w.cancel = o.N, o.Seat, cancel
 	w.mu.Unlock()
-	comm, err := w.open(opening, o.N, o.Seat, group)
+	rec := record.New(tailSize)
+	comm, err := w.open(opening, o.N, o.Seat, group, rec)
 	if err != nil {
 		return nil, fmt.Errorf("open generation %d: %w", o.N, err)
 	}
+	comm = rec.Wrap(comm)
 	w.mu.Lock()
 	w.comm, w.cancel = comm, nil
+	w.recorder, w.recorded = rec, o.N
 	if opening.Err() != nil {
 		comm.Abort(fmt.Errorf("generation %d was given up", o.N))
 	}

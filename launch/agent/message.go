@@ -6,6 +6,7 @@ import (
 
 	"github.com/espalier-ml/espalier/cluster"
 	"github.com/espalier-ml/espalier/collective"
+	"github.com/espalier-ml/espalier/collective/record"
 	"github.com/espalier-ml/espalier/trainer"
 )
 
@@ -22,6 +23,7 @@ const (
 	doForm  = "form"  // take the seat in generation N
 	doDrain = "drain" // leave generation N at the next boundary, with all others
 	doAbort = "abort" // leave generation N at once
+	doTail  = "tail"  // say which operations of generation N were the last
 	doStop  = "stop"  // save and end at the next boundary, with all others
 	doLeave = "leave" // end; others go on
 )
@@ -66,10 +68,12 @@ func (s *seat) alone() bool { return s.Locals == len(s.Peers) }
 type report struct {
 	Say    string          `json:"say"`
 	N      uint64          `json:"n,omitempty"`
-	Addr   string          `json:"addr,omitempty"`   // of ready
-	Cause  string          `json:"cause,omitempty"`  // of broke, failed
-	Blame  []int           `json:"blame,omitempty"`  // of broke: the ranks at fault
-	Proof  bool            `json:"proof,omitempty"`  // of broke: they are gone for certain
+	Addr   string          `json:"addr,omitempty"`  // of ready
+	Cause  string          `json:"cause,omitempty"` // of broke, failed
+	Blame  []int           `json:"blame,omitempty"` // of broke: the ranks at fault
+	Proof  bool            `json:"proof,omitempty"` // of broke: they are gone for certain
+	Hang   bool            `json:"hang,omitempty"`  // of broke: by a deadline, or since ranks did not do the same
+	Tail   *record.Tail    `json:"tail,omitempty"`
 	Config bool            `json:"config,omitempty"` // of failed: the job cannot work as given
 	Record json.RawMessage `json:"record,omitempty"`
 
@@ -83,6 +87,7 @@ const (
 	sayOpened  = "opened"  // its communicator of generation N works
 	sayDrained = "drained" // it left generation N at a boundary
 	sayBroke   = "broke"   // generation N cannot go on
+	sayTail    = "tail"    // what it did last in generation N
 	sayRecord  = "record"  // for the record of the run
 	sayDone    = "done"    // the run is complete
 	sayStopped = "stopped" // it ends, as it was asked to

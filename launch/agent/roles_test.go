@@ -44,7 +44,7 @@ func play(role string) int {
 		fmt.Fprintln(os.Stderr, "no memory left")
 		syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	}
-	w, err := Attach(Options{Grace: 20 * time.Second})
+	w, err := Attach(Options{Grace: 20 * time.Second, Timeout: 300 * time.Millisecond})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 9
@@ -59,7 +59,7 @@ func play(role string) int {
 		defer alive.Close()
 		fmt.Fprintln(alive, "alive")
 	}
-	t := &toy{w: w, remembers: role == "remember"}
+	t := &toy{w: w, fault: role, remembers: role == "remember"}
 	if err = t.recall(); err == nil {
 		err = t.train()
 	}
@@ -84,7 +84,8 @@ type toy struct {
 	regroup atomic.Bool
 	stop    atomic.Bool
 
-	remembers bool // after each step
+	remembers bool   // after each step
+	fault     string // of rank 1 in the first generation: "hang", "stray"
 }
 
 // recall takes the state that the node's memory holds.
@@ -168,6 +169,14 @@ func (t *toy) generation(c collective.Comm) (done bool, err error) {
 		if info.Rank == 0 {
 			_, err := os.Stat(os.Getenv(finishKey))
 			word[3] = asked(err == nil)
+		}
+		if info.Rank == 1 && info.Gen.N == 1 && step == 5 {
+			switch t.fault {
+			case "hang":
+				select {}
+			case "stray":
+				c.Barrier(collective.OpMeta{Seq: uint64(step), Bucket: 2})
+			}
 		}
 		if err := c.AllReduce(collective.Int64s(word), collective.Sum, collective.OpMeta{Seq: uint64(step)}).Wait(context.Background()); err != nil {
 			return false, err

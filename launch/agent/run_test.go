@@ -197,6 +197,21 @@ func other(t *testing.T, pid int) int {
 	return 0
 }
 
+// Who holds the others up is named in the log, and the run goes on.
+func TestVerdict(t *testing.T) {
+	for _, c := range []struct{ role, want string }{
+		{"hang", `"verdict":"rank 1 never arrived: allreduce seq 5 bucket 0, 32 bytes","fault":"never arrived","ranks":[1],"op":"allreduce","seq":5,"bucket":0`},
+		{"stray", `"verdict":"rank 1 issued barrier seq 5 bucket 2, 0 bytes, others allreduce seq 5 bucket 0, 32 bytes","fault":"different op","ranks":[1],"op":"allreduce","seq":5,"bucket":0`},
+	} {
+		r := try(t, c.role, 2, func(c *Config) { c.Settle = 300 * time.Millisecond })
+		r.until("formed anew", func(e *metrics.Event) bool { return e.Step > 20 && e.Batch == 2 })
+		r.complete()
+		if !strings.Contains(r.errs.text(), c.want) {
+			t.Errorf("%s: the log does not say %s:\n%s", c.role, c.want, r.errs.text())
+		}
+	}
+}
+
 func TestWorkerThatKeepsDying(t *testing.T) {
 	r := try(t, "die", 1, func(c *Config) { c.Deaths = 3 })
 	err := <-r.err

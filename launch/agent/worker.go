@@ -127,6 +127,8 @@ func (w *Worker) obey(o order, files []*os.File) {
 		if w.n == o.N {
 			w.abort(errors.New(o.Cause))
 		}
+	case doTail:
+		w.testify(o.N)
 	case doStop:
 		w.orders.stop = true
 	case doLeave:
@@ -135,6 +137,16 @@ func (w *Worker) obey(o order, files []*os.File) {
 	closeAll(files)
 	w.request()
 	w.wake()
+}
+
+// testify tells the agent what this worker did last in a generation. w.mu is
+// held.
+func (w *Worker) testify(n uint64) {
+	if w.recorder == nil || w.recorded != n {
+		return
+	}
+	t := w.recorder.Tail()
+	w.tell(report{Say: sayTail, N: n, Tail: &t})
 }
 
 // drop forgets a seat that was not taken. w.mu is held.
