@@ -191,7 +191,7 @@ func TestOnlyControlNodesOpenGates(t *testing.T) {
 	g, _ := gate(t, r, control.NewMemory())
 	g.Credentials = issue(t, r, Agent, "node-1")
 	addr := serve(t, g)
-	short, cancel := context.WithTimeout(soon(t), 200*time.Millisecond)
+	short, cancel := context.WithTimeout(soon(t), 3*time.Second) // tried again until then
 	defer cancel()
 	_, err := Join(short, mint(t, r, Agent), Facts{Addrs: []string{addr}, Node: "node-2", Build: build})
 	if !errors.Is(err, ErrRole) {
@@ -223,7 +223,7 @@ func TestRenewal(t *testing.T) {
 	}
 	t.Run("nobody", func(t *testing.T) {
 		c := issue(t, testRun(t, "fig"), Agent, "node-1")
-		short, cancel := context.WithTimeout(soon(t), 200*time.Millisecond)
+		short, cancel := context.WithTimeout(soon(t), 3*time.Second) // tried again until then
 		defer cancel()
 		if err := c.Renew(short, facts); !errors.Is(err, ErrForeignRun) {
 			t.Errorf("another run's certificate renewed: %v", err)
