@@ -25,7 +25,7 @@ import (
 const jobText = `name: demo
 data: {name: optdigits}
 model: {name: resnet-14, base: 16}
-train: {epochs: 60, batch: 128, shards: 8}
+train: {epochs: 90, batch: 128, shards: 8}
 optim: {name: sgd, lr: 0.1, momentum: 0.9}
 grow: {stages: 5}
 eval: {every: 10}
@@ -100,9 +100,9 @@ func play(f *field.Field, job string, want result) error {
 	}
 	fmt.Printf("\n| step | what happens | the others stand still for, s |\n| --- | --- | --- |\n")
 	for _, m := range []moment{
-		{0.25, "node b is killed (SIGKILL, agent and worker)", func() error { b.Kill(); return nil }, nil},
-		{0.45, "node d joins", func() error { return d.Launch(job, 1, 1) }, nil},
-		{0.65, "node c stands still for 8 s (SIGSTOP, agent and worker)", func() error { return signal(c, syscall.SIGSTOP) },
+		{0.2, "node b is killed (SIGKILL, agent and worker)", func() error { b.Kill(); return nil }, nil},
+		{0.35, "node d joins", func() error { return d.Launch(job, 1, 1) }, nil},
+		{0.5, "node c stands still for 8 s (SIGSTOP, agent and worker)", func() error { return signal(c, syscall.SIGSTOP) },
 			func() { time.Sleep(8 * time.Second); signal(c, syscall.SIGCONT) }},
 	} {
 		at := uint64(m.share * float64(want.Steps))
