@@ -4,7 +4,7 @@ GO    ?= go
 BIN   := espalier
 FLAGS := -buildvcs=false -trimpath
 
-.PHONY: all build run test race portable test-emulated test-cuda check bench cluster-demo chaos bench-allreduce sim model clean
+.PHONY: all build run test race portable test-emulated test-cuda check bench cluster-demo chaos bench-allreduce elections sim model clean
 
 all: build
 
@@ -75,6 +75,10 @@ endif
 # The same protocol as a Promela model; needs spin and a C compiler.
 model:
 	./cluster/gen/model/check.sh
+
+# Servers of a control set are killed and elect anew, which takes them long.
+elections:
+	ESPALIER_ELECTIONS=1 $(GO) test -count=1 -v -run TestControlSet ./cluster/control
 
 # Sums over ranks beside OpenMPI and Gloo, if they are installed.
 bench-allreduce: build
