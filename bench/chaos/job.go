@@ -1,12 +1,10 @@
 package main
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
+
+	"github.com/espalier-ml/espalier/bench/field"
 )
 
 // jobText grows, thins and quantizes a small network on real data, with
@@ -25,36 +23,14 @@ log: {every: 1}
 run: {threads: 1}
 `
 
-// outcome is the result that a run prints.
-type outcome struct {
-	Digest string `json:"digest"`
-	Steps  uint64 `json:"steps"`
-}
-
 // reference trains the job on one rank without disturbance.
-func reference(s settings) (outcome, error) {
+func reference(s settings) (field.Result, error) {
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
-		return outcome{}, err
+		return field.Result{}, err
 	}
 	job := filepath.Join(s.dir, "job.yaml")
 	if err := os.WriteFile(job, []byte(jobText), 0o644); err != nil {
-		return outcome{}, err
+		return field.Result{}, err
 	}
-	c := exec.Command(s.binary, "train", job, "--nproc", "1", "--quiet", "--json", "--run-dir", filepath.Join(s.dir, "undisturbed"), "--fresh")
-	out, err := c.Output()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return outcome{}, fmt.Errorf("%w: %s", err, exit.Stderr)
-	}
-	if err != nil {
-		return outcome{}, err
-	}
-	return parse(out)
-}
-
-func parse(out []byte) (o outcome, err error) {
-	if err = json.Unmarshal(out, &o); err == nil && o.Digest == "" {
-		err = errors.New("a result without a digest")
-	}
-	return o, err
+	return field.Alone(s.binary, job, filepath.Join(s.dir, "undisturbed"))
 }

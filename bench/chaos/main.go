@@ -63,7 +63,7 @@ func run(s settings) error {
 	}
 	ref, err := reference(s)
 	if err != nil {
-		return fmt.Errorf("the undisturbed run: %w", err)
+		return err
 	}
 	fmt.Printf("undisturbed: %d steps, digest %.16s\n", ref.Steps, ref.Digest)
 	tally := newTally()

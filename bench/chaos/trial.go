@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -16,7 +15,7 @@ import (
 type trial struct {
 	settings
 	seed   uint64
-	ref    outcome
+	ref    field.Result
 	tally  *tally
 	dir    string
 	faults []fault
@@ -197,13 +196,9 @@ func (t *trial) end(over time.Time) error {
 	}
 	for _, n := range t.field.Nodes {
 		for k := 1; k <= n.Starts(); k++ {
-			out, err := os.ReadFile(n.Output("out", k))
-			if err != nil || len(out) == 0 {
-				continue
-			}
-			o, err := parse(out)
+			o, err := n.Result(k)
 			if err != nil || o.Steps < t.ref.Steps {
-				continue // of a node that left before the end
+				continue // of a node that did not come to the end
 			}
 			if o.Digest != t.ref.Digest {
 				return fmt.Errorf("node %s ends with digest %.16s, want %.16s", n.ID, o.Digest, t.ref.Digest)

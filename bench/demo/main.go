@@ -8,12 +8,10 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -45,12 +43,6 @@ func main() {
 	}
 }
 
-type result struct {
-	Digest   string   `json:"digest"`
-	Steps    uint64   `json:"steps"`
-	Accuracy *float64 `json:"test_accuracy"`
-}
-
 // moment is what happens when the run has come to a share of its steps.
 type moment struct {
 	share float64
@@ -73,9 +65,12 @@ func run(binary, dir string, loopback bool) error {
 	if err := os.WriteFile(job, []byte(jobText), 0o644); err != nil {
 		return err
 	}
-	want, err := alone(binary, job, filepath.Join(dir, "undisturbed"))
+	want, err := field.Alone(binary, job, filepath.Join(dir, "undisturbed"))
 	if err != nil {
 		return err
+	}
+	if want.Accuracy == nil {
+		return errors.New("the undisturbed run has no accuracy")
 	}
 	fmt.Printf("undisturbed, one rank: %d steps, accuracy %.2f %%, digest %.16s\n", want.Steps, 100**want.Accuracy, want.Digest)
 
@@ -89,7 +84,7 @@ func run(binary, dir string, loopback bool) error {
 }
 
 // play starts three nodes and lets happen what is to be shown.
-func play(f *field.Field, job string, want result) error {
+func play(f *field.Field, job string, want field.Result) error {
 	a, b, c, d := f.Nodes[0], f.Nodes[1], f.Nodes[2], f.Nodes[3]
 	seen := field.Follow(a.Dir)
 	defer seen.Close()
@@ -150,7 +145,7 @@ func signal(n *field.Node, s syscall.Signal) error {
 
 // compare waits for all nodes that live and holds their digests against that
 // of the undisturbed run.
-func compare(f *field.Field, want result) error {
+func compare(f *field.Field, want field.Result) error {
 	fmt.Println()
 	for _, n := range f.Nodes {
 		if n.ID == "b" {
@@ -159,13 +154,9 @@ func compare(f *field.Field, want result) error {
 		if err := n.Wait(5 * time.Minute); err != nil {
 			return fmt.Errorf("node %s: %w; see %s", n.ID, err, n.Output("err", 1))
 		}
-		var got result
-		b, err := os.ReadFile(n.Output("out", 1))
-		if err == nil {
-			err = json.Unmarshal(b, &got)
-		}
+		got, err := n.Result(1)
 		if err != nil {
-			return fmt.Errorf("node %s: %w", n.ID, err)
+			return err
 		}
 		if got.Digest != want.Digest {
 			return fmt.Errorf("node %s ends with digest %.16s, want %.16s", n.ID, got.Digest, want.Digest)
@@ -174,21 +165,4 @@ func compare(f *field.Field, want result) error {
 	}
 	fmt.Println("the same bits as the undisturbed run of one rank")
 	return nil
-}
-
-// alone trains the job undisturbed on one rank.
-func alone(binary, job, dir string) (r result, err error) {
-	c := exec.Command(binary, "train", job, "--nproc", "1", "--quiet", "--json", "--run-dir", dir)
-	out, err := c.Output()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return r, fmt.Errorf("train: %w: %s", err, exit.Stderr)
-	}
-	if err != nil {
-		return r, fmt.Errorf("train: %w", err)
-	}
-	if err = json.Unmarshal(out, &r); err == nil && (r.Digest == "" || r.Accuracy == nil) {
-		err = errors.New("train: a result without digest or accuracy")
-	}
-	return r, err
 }

@@ -182,7 +182,7 @@ func (cfg Config) apply(o *nats.Options) error {
 		return errors.New("both credentials and Plain")
 	case c == nil:
 		scheme = "nats://"
-		if err := checkLoopback(cfg.Addrs); err != nil {
+		if err := secure.Loopback(cfg.Addrs); err != nil {
 			return err
 		}
 	default:
@@ -220,7 +220,7 @@ func (e *External) apply(o *nats.Options, plain bool) error {
 		case !plain:
 			return fmt.Errorf("address of NATS %s: want tls://; Plain must be asked for, and serves loopback only", u.Redacted())
 		default:
-			if err := checkLoopback([]string{u.Host}); err != nil {
+			if err := secure.Loopback([]string{u.Host}); err != nil {
 				return err
 			}
 		}

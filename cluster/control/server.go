@@ -231,26 +231,9 @@ func (cfg ServerConfig) check() error {
 	case c != nil && (c.Identity.Role != secure.Control || c.Run() == nil || c.Identity.Run != cfg.Run):
 		bad("credentials of %v: %w: want a control node of run %s", c.Identity, secure.ErrRole, cfg.Run)
 	case c == nil:
-		errs = append(errs, checkLoopback(append([]string{cfg.Listen}, cfg.Peers...)))
+		errs = append(errs, secure.Loopback(append([]string{cfg.Listen}, cfg.Peers...)))
 	}
 	return errors.Join(errs...)
-}
-
-// checkLoopback refuses plain text to any address but this machine's own.
-func checkLoopback(addrs []string) error {
-	for _, a := range addrs {
-		if a == "" {
-			continue
-		}
-		host, _, err := net.SplitHostPort(a)
-		if err != nil {
-			return fmt.Errorf("address %q: %w", a, err)
-		}
-		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-			return fmt.Errorf("%s: plain text is for loopback only; hand over credentials", a)
-		}
-	}
-	return nil
 }
 
 // splitAddr is net.SplitHostPort with NATS' -1 for a port of the system's

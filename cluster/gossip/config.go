@@ -98,28 +98,11 @@ func (c Config) check() error {
 	case c.Credentials != nil && c.Plain:
 		bad("both credentials and Plain")
 	case c.Plain:
-		errs = append(errs, checkLoopback(append([]string{c.Bind, c.Advertise}, c.Seeds...)))
+		errs = append(errs, secure.Loopback(append([]string{c.Bind, c.Advertise}, c.Seeds...)))
 	case c.Credentials.Identity.Run != c.Run || c.Credentials.Identity.Node != c.Node:
 		bad("credentials of %v: %w than %s in run %s", c.Credentials.Identity, secure.ErrNode, c.Node, c.Run)
 	}
 	return errors.Join(errs...)
-}
-
-// checkLoopback refuses plain text to any address but this machine's own.
-func checkLoopback(addrs []string) error {
-	for _, a := range addrs {
-		if a == "" {
-			continue
-		}
-		host, _, err := net.SplitHostPort(a)
-		if err != nil {
-			return fmt.Errorf("address %q: %w", a, err)
-		}
-		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-			return fmt.Errorf("%s: plain text is for loopback only; hand over credentials", a)
-		}
-	}
-	return nil
 }
 
 // memberlist is the configuration in memberlist's terms, without keys and

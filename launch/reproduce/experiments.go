@@ -14,7 +14,7 @@ var experiments = []Experiment{
 	},
 	{
 		Name: "growing-ablation", Title: "What growing owes to its parts", Seeds: 3, Cost: "3 minutes",
-		Claim: "Without variance transfer, rate adaptation or paired units growing loses accuracy (Yuan, Savarese, Maire, arXiv 2306.12700, table 4).",
+		Claim: "Without variance transfer, rate adaptation or paired units growing loses accuracy (Yuan, Savarese, Maire, arXiv 2306.12700).",
 		Arms: []Arm{{"grown", "digits", nil}, {"no variance transfer", "digits", []string{"grow.vt=none"}}, {"no rate adaptation", "digits", []string{"grow.lra=none"}},
 			{"random units", "digits", []string{"grow.init=random"}}, {"exact transfer", "digits", []string{"grow.vt=exact"}}},
 	},
@@ -56,7 +56,7 @@ var experiments = []Experiment{
 	},
 	{
 		Name: "avagrad-decoupling", Title: "AvaGrad: learning rate and eps decouple", Seeds: 1, Cost: "5 minutes",
-		Claim: "For AvaGrad the best learning rate does not depend on eps; for Adam it does, in proportion (Savarese et al., arXiv 1912.01823, figure 3).",
+		Claim: "For AvaGrad the best learning rate does not depend on eps; for Adam it does, in proportion (Savarese et al., arXiv 1912.01823).",
 		Arms:  []Arm{{"avagrad", "digits-optim", []string{"optim.name=avagrad"}}, {"adam", "digits-optim", []string{"optim.name=adam"}}},
 		Sweep: []Axis{{"optim.eps", []string{"1e-8", "1e-4", "0.01", "0.1", "1", "10"}}, {"optim.lr", []string{"0.0001", "0.001", "0.01", "0.1", "1", "10"}}},
 	},

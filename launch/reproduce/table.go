@@ -13,7 +13,7 @@ import (
 func (r *Result) Table() string {
 	var b strings.Builder
 	e := &r.Experiment
-	fmt.Fprintf(&b, "# %s\n\n%s\n\n    %s\n\n", e.Title, e.Claim, r.command())
+	fmt.Fprintf(&b, "# %s\n\nTo be shown: %s\n\n    %s\n\n", e.Title, e.Claim, r.command())
 	if len(e.Sweep) == 2 {
 		for _, a := range e.Arms {
 			r.sweep(&b, a.Name)

@@ -1,7 +1,6 @@
 package quantize
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -183,33 +182,10 @@ func (m *Method) stepped(r *trainer.Run) error {
 	return m.engine.round(was == PhaseQuant, end)
 }
 
-// saved is the method's part of a checkpoint: everything else follows from
-// the step and the states.
-type saved struct {
-	Hash string          `json:"hash"`
-	Plan json.RawMessage `json:"plan"`
-}
-
-// Save keeps the plan.
-func (m *Method) Save() (json.RawMessage, error) {
-	plan, err := json.Marshal(m.plan)
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(saved{Hash: m.plan.Hash(), Plan: plan})
-}
+// Save keeps the plan: everything else follows from the step and the network.
+func (m *Method) Save() (json.RawMessage, error) { return trainer.SavePlan(m.plan, m.plan.Hash()) }
 
 // Load refuses a checkpoint of another plan.
 func (m *Method) Load(raw json.RawMessage) error {
-	if len(bytes.TrimSpace(raw)) == 0 {
-		return errors.New("the checkpoint was made without quantization: start anew or take it out of the job")
-	}
-	var s saved
-	if err := json.Unmarshal(raw, &s); err != nil {
-		return fmt.Errorf("state of quantization: %w", err)
-	}
-	if s.Hash != m.plan.Hash() {
-		return fmt.Errorf("the checkpoint follows another plan of quantization: %.300s; start anew or restore the job", s.Plan)
-	}
-	return nil
+	return trainer.LoadPlan(raw, m.plan.Hash(), "quantization")
 }

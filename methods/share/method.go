@@ -43,6 +43,9 @@ func (m *Method) On(e trainer.Event, r *trainer.Run) error {
 	return nil
 }
 
+// Changes is never: a boundary changes nothing.
+func (m *Method) Changes(uint64) bool { return false }
+
 // push adds -lambda ∂ΣS/∂α to the gradients of all coefficients.
 func (m *Method) push(r *trainer.Run) error {
 	banks := Coefficients(r.Graph())

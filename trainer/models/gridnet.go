@@ -12,7 +12,7 @@ import (
 // to 32 channels, L 3×3 convolutions with batch norm, ReLU and a skip around
 // each, and a 1×1 convolution to the classes. In sgridnet-L-K all L
 // convolutions mix their weights from one bank of K templates (Savarese and
-// Maire, arXiv 1902.09701, section 4.3).
+// Maire, arXiv 1902.09701).
 func gridNet(args []int) (builder, error) {
 	layers, k := args[0], 0
 	if len(args) == 2 {

@@ -1,5 +1,5 @@
-// Package grid is the task of shortest paths on grids with obstacles (section
-// 4.3 of Savarese and Maire, arXiv 1902.09701): given two points, mark every
+// Package grid is the task of shortest paths on grids with obstacles (Savarese
+// and Maire, arXiv 1902.09701): given two points, mark every
 // cell that lies on some shortest path between them. Networks that are loops
 // solve it with fewer parameters and extend to longer paths.
 //
