@@ -16,7 +16,7 @@ build:
 run: build
 	./$(BIN) train digits
 
-# The tests of the whole tree, under two minutes on two cores.
+# The tests of the whole tree, about two minutes on two cores with the build.
 test:
 	$(GO) vet ./...
 	$(GO) test ./...
